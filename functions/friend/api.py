@@ -1,0 +1,73 @@
+"""The friend module's routes (contract, Friend and conversation)."""
+
+from typing import Annotated
+
+from fastapi import Query, Response
+from hongyan.errors import (
+    AlreadyFriends,
+    ConversationNotFound,
+    FriendRequestNotFound,
+    InvalidCursor,
+    SelfFriendship,
+    TokenInvalid,
+    UserNotFound,
+    ValidationFailed,
+)
+from hongyan.pagination import Page
+from hongyan.schemas import Conversation
+from hongyan.web import Caller, CursorParameter, Limit, create_app, known_id, lambda_handler, problems
+
+from functions.friend import service
+from functions.friend.schemas import Acceptance, Direction, Friend, FriendRequest, NewFriendRequest
+
+app = create_app("friend")
+handler = lambda_handler(app)
+
+_LISTS = problems(TokenInvalid, InvalidCursor, ValidationFailed)
+
+
+@app.post(
+    "/v1/friend-requests",
+    status_code=201,
+    responses={
+        200: {"model": FriendRequest, "description": "Asked before, or the other side had asked: then `accepted`."},
+        **problems(TokenInvalid, UserNotFound, AlreadyFriends, SelfFriendship, ValidationFailed),
+    },
+)
+def ask(body: NewFriendRequest, caller: Caller, response: Response) -> FriendRequest:
+    """Ask somebody to be friends."""
+    asked = service.ask(caller.user_id, body)
+    response.status_code = 201 if asked.is_new else 200
+    return asked.friend_request
+
+
+@app.get("/v1/friend-requests", responses=_LISTS)
+def list_requests(
+    caller: Caller, direction: Annotated[Direction, Query()], limit: Limit = 20, cursor: CursorParameter = None
+) -> Page[FriendRequest]:
+    """List the requests to or by the caller, pending ones first."""
+    return service.list_requests(caller.user_id, direction, cursor, limit)
+
+
+@app.post("/v1/friend-requests/{request_id}/accept", responses=problems(TokenInvalid, FriendRequestNotFound))
+def accept(request_id: str, caller: Caller) -> Acceptance:
+    """Accept a request to the caller."""
+    return service.accept(caller.user_id, known_id(request_id, FriendRequestNotFound))
+
+
+@app.get("/v1/friends", responses=_LISTS)
+def list_friends(caller: Caller, limit: Limit = 20, cursor: CursorParameter = None) -> Page[Friend]:
+    """List the caller's friends."""
+    return service.list_friends(caller.user_id, cursor, limit)
+
+
+@app.get("/v1/conversations", responses=_LISTS)
+def list_conversations(caller: Caller, limit: Limit = 20, cursor: CursorParameter = None) -> Page[Conversation]:
+    """List the caller's conversations, newest activity first."""
+    return service.list_conversations(caller.user_id, cursor, limit)
+
+
+@app.get("/v1/conversations/{conversation_id}", responses=problems(TokenInvalid, ConversationNotFound))
+def get_conversation(conversation_id: str, caller: Caller) -> Conversation:
+    """Return one conversation of the caller."""
+    return service.conversation(caller.user_id, known_id(conversation_id, ConversationNotFound))

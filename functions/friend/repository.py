@@ -1,0 +1,187 @@
+"""The friend module's SQL: requests, friendships, conversations and their members."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from hongyan.tables import conversations, friend_requests, friendships, members, messages, users
+
+Row = sa.Row[Any]
+
+_from_user, _to_user = users.alias("from_user"), users.alias("to_user")
+PROFILE = ("id", "username", "nickname", "description")
+
+
+class RequestsPosition(NamedTuple):
+    """Where a page of friend requests ended: pending ones come first, the newest of each kind before the older."""
+
+    pending: int
+    id: str
+
+
+class ConversationsPosition(NamedTuple):
+    """Where a page of conversations ended."""
+
+    last_activity_at: datetime
+    id: str
+
+
+def _profile_of(table: sa.FromClause, prefix: str) -> list[sa.Label[Any]]:
+    return [table.c[name].label(f"{prefix}_{name}") for name in PROFILE]
+
+
+def lock_users(connection: sa.Connection, *user_ids: str) -> list[Row]:
+    """Lock and return the users in the order of their ids: whatever a pair does to each other happens one at a time."""
+    statement = sa.select(users).where(users.c.id.in_(user_ids)).order_by(users.c.id).with_for_update()
+    return list(connection.execute(statement))
+
+
+def are_friends(connection: sa.Connection, user_id: str, other_id: str) -> bool:
+    """Tell whether the two are friends."""
+    statement = sa.select(friendships.c.since).where(
+        friendships.c.user_id == user_id, friendships.c.friend_id == other_id
+    )
+    return connection.execute(statement).first() is not None
+
+
+def insert_friendship(connection: sa.Connection, user_id: str, other_id: str, since: datetime) -> None:
+    """Make two people friends: a row for each."""
+    pairs = ((user_id, other_id), (other_id, user_id))
+    rows = [{"user_id": one, "friend_id": other, "remark": None, "since": since} for one, other in pairs]
+    connection.execute(sa.insert(friendships).values(rows))
+
+
+def list_friends(connection: sa.Connection, user_id: str, after_id: str | None, limit: int) -> Sequence[Row]:
+    """Return up to ``limit`` friends in the order of their ids."""
+    statement = (
+        sa.select(friendships.c.remark, friendships.c.since, *(users.c[name] for name in PROFILE))
+        .join(users, users.c.id == friendships.c.friend_id)
+        .where(friendships.c.user_id == user_id)
+        .order_by(friendships.c.friend_id)
+        .limit(limit)
+    )
+    if after_id is not None:
+        statement = statement.where(friendships.c.friend_id > after_id)
+    return connection.execute(statement).all()
+
+
+def _requests() -> sa.Select[Any]:
+    return (
+        sa.select(friend_requests, *_profile_of(_from_user, "from"), *_profile_of(_to_user, "to"))
+        .join(_from_user, _from_user.c.id == friend_requests.c.from_user_id)
+        .join(_to_user, _to_user.c.id == friend_requests.c.to_user_id)
+    )
+
+
+def find_request(connection: sa.Connection, request_id: str) -> Row | None:
+    """Return a friend request with both profiles."""
+    return connection.execute(_requests().where(friend_requests.c.id == request_id)).first()
+
+
+def find_pending_request(connection: sa.Connection, from_user_id: str, to_user_id: str) -> Row | None:
+    """Return the pending request of one person to another."""
+    statement = _requests().where(
+        friend_requests.c.from_user_id == from_user_id,
+        friend_requests.c.to_user_id == to_user_id,
+        friend_requests.c.pending == 1,
+    )
+    return connection.execute(statement).first()
+
+
+def list_requests(
+    connection: sa.Connection, side: str, user_id: str, after: RequestsPosition | None, limit: int
+) -> Sequence[Row]:
+    """Return up to ``limit`` requests whose ``side`` column is the user, pending ones first, newest first."""
+    pending = sa.func.coalesce(friend_requests.c.pending, 0)
+    statement = (
+        _requests()
+        .where(friend_requests.c[side] == user_id)
+        .order_by(pending.desc(), friend_requests.c.id.desc())
+        .limit(limit)
+    )
+    if after is not None:
+        statement = statement.where(
+            sa.or_(pending < after.pending, sa.and_(pending == after.pending, friend_requests.c.id < after.id))
+        )
+    return connection.execute(statement).all()
+
+
+def insert_request(connection: sa.Connection, **values: Any) -> None:
+    """Insert a pending friend request."""
+    connection.execute(sa.insert(friend_requests).values(**values, status="pending", pending=1))
+
+
+def accept_request(connection: sa.Connection, request_id: str, at: datetime) -> None:
+    """Mark a request as accepted."""
+    statement = sa.update(friend_requests).where(friend_requests.c.id == request_id)
+    connection.execute(statement.values(status="accepted", pending=None, decided_at=at))
+
+
+def find_single(connection: sa.Connection, pair: str) -> str | None:
+    """Return the id of the single conversation of a pair."""
+    return connection.scalar(sa.select(conversations.c.id).where(conversations.c.pair == pair))
+
+
+def insert_single(
+    connection: sa.Connection, conversation_id: str, pair: str, user_ids: Sequence[str], at: datetime
+) -> None:
+    """Insert a single conversation and its two members."""
+    connection.execute(
+        sa.insert(conversations).values(
+            id=conversation_id, kind="single", pair=pair, last_seq=0, last_activity_at=at, created_at=at
+        )
+    )
+    member = {"conversation_id": conversation_id, "read_seq": 0, "own_after_read": 0, "muted": False, "pinned": False}
+    rows = [{**member, "user_id": user_id, "joined_at": at} for user_id in user_ids]
+    connection.execute(sa.insert(members).values(rows))
+
+
+def _conversations_of(user_id: str) -> sa.Select[Any]:
+    peer_member, peer = members.alias("peer_member"), users.alias("peer")
+    last = messages.alias("last")
+    message_columns = [column.label(f"last_message_{column.name}") for column in last.c]
+    return (
+        sa.select(
+            conversations,
+            members.c.read_seq,
+            members.c.own_after_read,
+            members.c.muted,
+            members.c.pinned,
+            *_profile_of(peer, "peer"),
+            *message_columns,
+        )
+        .select_from(members)
+        .join(conversations, conversations.c.id == members.c.conversation_id)
+        .join(
+            peer_member,
+            sa.and_(peer_member.c.conversation_id == conversations.c.id, peer_member.c.user_id != user_id),
+        )
+        .join(peer, peer.c.id == peer_member.c.user_id)
+        .outerjoin(last, sa.and_(last.c.conversation_id == conversations.c.id, last.c.seq == conversations.c.last_seq))
+        .where(members.c.user_id == user_id)
+    )
+
+
+def find_conversation(connection: sa.Connection, user_id: str, conversation_id: str) -> Row | None:
+    """Return a conversation as the user sees it, if they are in it."""
+    return connection.execute(_conversations_of(user_id).where(conversations.c.id == conversation_id)).first()
+
+
+def list_conversations(
+    connection: sa.Connection, user_id: str, after: ConversationsPosition | None, limit: int
+) -> Sequence[Row]:
+    """Return up to ``limit`` of the user's conversations, newest activity first, in one statement."""
+    statement = (
+        _conversations_of(user_id)
+        .order_by(conversations.c.last_activity_at.desc(), conversations.c.id.desc())
+        .limit(limit)
+    )
+    if after is not None:
+        statement = statement.where(
+            sa.or_(
+                conversations.c.last_activity_at < after.last_activity_at,
+                sa.and_(conversations.c.last_activity_at == after.last_activity_at, conversations.c.id < after.id),
+            )
+        )
+    return connection.execute(statement).all()

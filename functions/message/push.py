@@ -1,0 +1,90 @@
+"""The push: events from the queue to every open socket of everyone concerned (architecture, decision 7)."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
+from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from hongyan import connections
+from hongyan.connections import Connection
+from hongyan.events import ConversationAudience, Event, SessionAudience, UsersAudience
+from hongyan.observability import logger
+from hongyan.unit_of_work import read
+from pydantic import ValidationError
+
+from functions.message import repository
+from functions.message.delivery import DeliveryError, Outgoing, deliver
+
+SqsEvent = dict[str, Any]
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: SqsEvent, context: Any) -> PartialItemFailureResponse:  # noqa: ARG001  # Lambda's signature
+    """Deliver a batch together, then answer for each record alone: what failed comes again, what did not is done."""
+    events = {record["messageId"]: parsed for record in event["Records"] if (parsed := _parse(record)) is not None}
+    undelivered = push(list(events.values()))
+
+    def settle(record: SQSRecord) -> None:
+        parsed = events.get(record.message_id)
+        if parsed is None:
+            raise ValueError(f"record {record.message_id} is not an event")
+        if parsed.event_id in undelivered:
+            raise DeliveryError(parsed.event_id)
+
+    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+    with processor(records=event["Records"], handler=settle):
+        processor.process()
+    return processor.response()
+
+
+def push(events: Sequence[Event]) -> set[str]:
+    """Deliver the events to whoever is online and return the ids of those that did not arrive everywhere.
+
+    One statement finds the members of all conversations, one round trip to Redis the connections of all people.
+
+    Raises:
+        redis.RedisError: it cannot be told who is online.
+        sqlalchemy.exc.DBAPIError: it cannot be told who is in a conversation.
+
+    """
+    unique = sorted({e.event_id: e for e in events}.values(), key=lambda e: e.event_id)
+    audiences = _people(unique)
+    online = connections.of_users(sorted({user_id for people in audiences.values() for user_id in people}))
+    outgoing: dict[tuple[str, Connection], Outgoing] = defaultdict(Outgoing)
+    for e in unique:
+        for user_id in audiences[e.event_id]:
+            for connection in _concerned(e, online[user_id]):
+                outgoing[user_id, connection].add(e)
+    return deliver(outgoing)
+
+
+def _parse(record: dict[str, Any]) -> Event | None:
+    try:
+        return Event.model_validate_json(record["body"])
+    except ValidationError:
+        logger.exception("a record is not an event", message_id=record["messageId"])
+        return None
+
+
+def _people(events: Iterable[Event]) -> dict[str, list[str]]:
+    conversation_ids = {e.audience.conversation_id for e in events if isinstance(e.audience, ConversationAudience)}
+    members = read(lambda c: repository.list_members(c, sorted(conversation_ids))) if conversation_ids else {}
+    return {e.event_id: _people_of(e, members) for e in events}
+
+
+def _people_of(e: Event, members: dict[str, list[str]]) -> list[str]:
+    match e.audience:
+        case ConversationAudience(conversation_id=conversation_id):
+            return members[conversation_id]
+        case UsersAudience(user_ids=user_ids):
+            return user_ids
+        case SessionAudience(user_id=user_id):
+            return [user_id]
+
+
+def _concerned(e: Event, open_connections: Iterable[Connection]) -> list[Connection]:
+    if isinstance(e.audience, SessionAudience):
+        return [c for c in open_connections if c.session_id == e.audience.session_id]
+    return list(open_connections)

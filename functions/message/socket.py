@@ -1,0 +1,27 @@
+"""The socket routes `send` and `read` (contract, WebSocket)."""
+
+from typing import Any
+
+from hongyan.observability import logger
+from hongyan.sockets import Answer, Frame, LambdaEvent, handle_frame
+
+from functions.message import service
+from functions.message.schemas import ReadFrame, SendFrame
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: LambdaEvent, context: Any) -> dict[str, Any]:  # noqa: ARG001  # Lambda's signature
+    """Answer a frame with an `ack`, after what it asks for is stored."""
+    return handle_frame(event, {"send": _send, "read": _read})
+
+
+def _send(frame: Frame) -> Answer:
+    wanted = frame.parse(SendFrame)
+    sent = service.send(frame.principal.user_id, wanted.conversation_id, wanted.message)
+    return Answer("ack", {"message": sent.message.model_dump(mode="json")})
+
+
+def _read(frame: Frame) -> Answer:
+    wanted = frame.parse(ReadFrame)
+    receipt = service.mark_read(frame.principal.user_id, wanted.conversation_id, wanted.seq)
+    return Answer("ack", receipt.model_dump())

@@ -1,0 +1,23 @@
+"""The sweeper of the outbox: publishes what the function that committed it could not (architecture, decision 3)."""
+
+from typing import Any
+
+from hongyan import outbox
+from hongyan.observability import logger
+
+# Leaves time to finish the last batch before the function's own time-out.
+_STOP_AT_REMAINING_MS = 10_000
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001  # Lambda's signature
+    """Publish until nothing is left behind or time is short, and return how many events the topic took."""
+    announced = 0
+    while context.get_remaining_time_in_millis() > _STOP_AT_REMAINING_MS:
+        taken = outbox.sweep()
+        announced += taken
+        if taken == 0:
+            break
+    if announced:
+        logger.warning("announced events that had been left behind", announced=announced)
+    return {"announced": announced}

@@ -1,0 +1,82 @@
+"""The user module's routes (contract, User; Conventions)."""
+
+from typing import Annotated
+
+from fastapi import Path, Response
+from hongyan import discovery, tickets
+from hongyan.errors import (
+    CredentialsInvalid,
+    RefreshTokenInvalid,
+    RefreshTokenReused,
+    TokenInvalid,
+    UsernameTaken,
+    UserNotFound,
+    ValidationFailed,
+)
+from hongyan.schemas import User
+from hongyan.web import Caller, create_app, known_id, lambda_handler, problems
+
+from functions.user import deployment, service
+from functions.user.schemas import Endpoints, Health, Login, Refresh, Registration, Self, Session, Ticket
+
+app = create_app("user")
+handler = lambda_handler(app)
+
+
+@app.get("/v1/endpoints", responses=problems())
+def get_endpoints() -> Endpoints:
+    """Where the parts of this deployment are: the one address that a client must know leads here."""
+    return deployment.endpoints()
+
+
+@app.get("/v1/health", responses={503: {"model": Health, "description": "The database does not answer."}})
+def get_health(response: Response) -> Health:
+    """Whether the deployment can serve."""
+    health = deployment.health()
+    response.status_code = 200 if health.status == "ok" else 503
+    return health
+
+
+@app.post("/v1/users", status_code=201, responses=problems(UsernameTaken, ValidationFailed))
+def register(registration: Registration) -> Self:
+    """Make an account with a username and a password."""
+    return service.register(registration)
+
+
+@app.get("/v1/users/me", responses=problems(TokenInvalid, UserNotFound))
+def get_own_profile(caller: Caller) -> Self:
+    """Return one's own profile."""
+    return service.own_profile(caller)
+
+
+@app.get("/v1/users/{user_id}", responses=problems(TokenInvalid, UserNotFound))
+def get_profile(user_id: Annotated[str, Path()], caller: Caller) -> User:  # noqa: ARG001  # for any caller, but for one
+    """Return anybody's public profile."""
+    return service.profile(known_id(user_id, UserNotFound))
+
+
+@app.post("/v1/sessions", status_code=201, responses=problems(CredentialsInvalid, ValidationFailed))
+def log_in(login: Login) -> Session:
+    """Open a session on a device. Other devices stay logged in; an older session of the same device ends."""
+    return service.log_in(login)
+
+
+@app.post("/v1/sessions/refresh", responses=problems(RefreshTokenInvalid, RefreshTokenReused, ValidationFailed))
+def refresh(body: Refresh) -> Session:
+    """Trade the refresh token for a new pair. The old one is spent; using it again ends the session."""
+    session = service.refresh(body.refresh_token)
+    if not isinstance(session, Session):
+        raise RefreshTokenReused
+    return session
+
+
+@app.delete("/v1/sessions/current", status_code=204, responses=problems(TokenInvalid))
+def log_out(caller: Caller) -> None:
+    """End the session that asks. Its sockets close within seconds."""
+    service.log_out(caller)
+
+
+@app.post("/v1/ws-tickets", status_code=201, responses=problems(TokenInvalid))
+def issue_ticket(caller: Caller) -> Ticket:
+    """Issue a ticket that opens one socket within 30 s."""
+    return Ticket(ticket=tickets.issue(caller), url=discovery.attributes_of("websocket")["url"])

@@ -1,0 +1,79 @@
+"""What the user module takes and answers (contract, User)."""
+
+from typing import Annotated, Literal
+
+from hongyan.clock import Timestamp
+from hongyan.schemas import ClientKey, Nickname, RequestBody, User
+from pydantic import BaseModel, StringConstraints
+
+Username = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{3,32}$")]
+Password = Annotated[str, StringConstraints(min_length=8, max_length=128)]
+
+
+class Registration(RequestBody):
+    """POST /v1/users."""
+
+    username: Username
+    password: Password
+    nickname: Nickname | None = None
+
+
+class Device(RequestBody):
+    """What a session runs on."""
+
+    id: ClientKey
+    platform: Literal["web", "ios", "android", "desktop", "cli"]
+    name: Nickname
+
+
+class Login(RequestBody):
+    """POST /v1/sessions. Any text is taken as a name or password to try: only registering says what they must be."""
+
+    username: Annotated[str, StringConstraints(max_length=200)]
+    password: Annotated[str, StringConstraints(max_length=200)]
+    device: Device
+
+
+class Refresh(RequestBody):
+    """POST /v1/sessions/refresh."""
+
+    refresh_token: Annotated[str, StringConstraints(max_length=200)]
+
+
+class Self(User):
+    """One's own profile."""
+
+    phone: None = None
+    created_at: Timestamp
+
+
+class Session(BaseModel):
+    """A fresh session: ``expires_in`` is the access token's life in seconds."""
+
+    access_token: str
+    expires_in: int
+    refresh_token: str
+    session_id: str
+    user: Self
+
+
+class Ticket(BaseModel):
+    """A ticket and the address to open with it: ``{url}?ticket={ticket}``."""
+
+    ticket: str
+    url: str
+
+
+class Endpoints(BaseModel):
+    """All that a client needs to start."""
+
+    rest_url: str
+    websocket_url: str
+    version: str
+
+
+class Health(BaseModel):
+    """Whether the deployment serves, and the state of each store."""
+
+    status: Literal["ok", "unavailable"]
+    dependencies: dict[str, Literal["ok", "unavailable"]]

@@ -1,0 +1,36 @@
+"""AWS clients, made once per environment: making one costs tens of milliseconds, using one does not."""
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_servicediscovery import ServiceDiscoveryClient
+    from mypy_boto3_sns import SNSClient
+
+# Below any function's own time-out, so that a dead service is an error and not a killed function.
+_TIMEOUTS = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
+# DiscoverInstances lives on its own host, `data-servicediscovery`; a single local endpoint has no such name.
+_DISCOVERY = _TIMEOUTS.merge(Config(inject_host_prefix="AWS_ENDPOINT_URL" not in os.environ))
+
+
+@cache
+def secrets_manager() -> "SecretsManagerClient":
+    """Return the client of Secrets Manager."""
+    return boto3.client("secretsmanager", config=_TIMEOUTS)
+
+
+@cache
+def service_discovery() -> "ServiceDiscoveryClient":
+    """Return the client of Cloud Map."""
+    return boto3.client("servicediscovery", config=_DISCOVERY)
+
+
+@cache
+def sns() -> "SNSClient":
+    """Return the client of SNS."""
+    return boto3.client("sns", config=_TIMEOUTS)

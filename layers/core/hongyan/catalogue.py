@@ -1,0 +1,140 @@
+"""The words of every problem in the languages that Hongyan speaks, by code; ``Accept-Language`` chooses."""
+
+from typing import Literal, NamedTuple
+
+Language = Literal["en", "zh"]
+
+
+class Words(NamedTuple):
+    """A short title, the same for every occurrence, and a sentence that says what to do."""
+
+    title: str
+    detail: str
+
+
+def language_of(accept_language: str | None) -> Language:
+    """Choose between ``zh`` and ``en`` (default) by an ``Accept-Language`` header (RFC 9110, 12.5.4).
+
+    >>> language_of("fr, zh-CN;q=0.8, en;q=0.5")
+    'zh'
+    """
+    ranked = [_ranked(part) for part in (accept_language or "").split(",")]
+    for _, name in sorted((entry for entry in ranked if entry[0] > 0), key=lambda entry: -entry[0]):
+        if name.startswith("zh"):
+            return "zh"
+        if name.startswith("en"):
+            return "en"
+    return "en"
+
+
+def _ranked(part: str) -> tuple[float, str]:
+    name, _, parameter = part.partition(";")
+    _, _, weight = parameter.partition("=")
+    try:
+        return float(weight or 1), name.strip().lower()
+    except ValueError:
+        return 0.0, ""
+
+
+CATALOGUE: dict[str, dict[Language, Words]] = {
+    "malformed_json": {
+        "en": Words("Malformed JSON", "The body is not valid JSON in UTF-8."),
+        "zh": Words("JSON 格式错误", "请求体不是有效的 UTF-8 JSON。"),
+    },
+    "invalid_cursor": {
+        "en": Words("Invalid cursor", "The cursor is not one that this list gave you. Start again without it."),
+        "zh": Words("游标无效", "该游标不是此列表返回给您的。请不带游标重新开始。"),
+    },
+    "invalid_frame": {
+        "en": Words("Invalid frame", "A frame is one JSON object in text."),
+        "zh": Words("帧无效", "每一帧必须是一个文本形式的 JSON 对象。"),
+    },
+    "frame_too_large": {
+        "en": Words("Frame too large", "A frame holds at most 32 KiB."),
+        "zh": Words("帧过大", "每一帧最多 32 KiB。"),
+    },
+    "unknown_action": {
+        "en": Words("Unknown action", "The frame's action is not one that this API knows."),
+        "zh": Words("未知操作", "该帧的 action 不在本接口支持之列。"),
+    },
+    "token_invalid": {
+        "en": Words(
+            "Not signed in", "The access token is missing, not valid, or its session has ended. Refresh it or log in."
+        ),
+        "zh": Words("未登录", "访问令牌缺失、无效，或会话已结束。请刷新令牌或重新登录。"),
+    },
+    "credentials_invalid": {
+        "en": Words("Wrong username or password", "The username or the password is not right."),
+        "zh": Words("用户名或密码错误", "用户名或密码不正确。"),
+    },
+    "refresh_token_invalid": {
+        "en": Words("Refresh token not valid", "The refresh token is not valid any more. Log in again."),
+        "zh": Words("刷新令牌无效", "刷新令牌已失效。请重新登录。"),
+    },
+    "refresh_token_reused": {
+        "en": Words(
+            "Refresh token used twice", "The refresh token was used before, so its session was ended. Log in again."
+        ),
+        "zh": Words("刷新令牌被重复使用", "该刷新令牌此前已被使用，会话已被终止。请重新登录。"),
+    },
+    "session_ended": {
+        "en": Words("Session ended", "The session of this connection has ended. Log in again."),
+        "zh": Words("会话已结束", "此连接的会话已结束。请重新登录。"),
+    },
+    "route_not_found": {
+        "en": Words("Not found", "There is nothing at this path."),
+        "zh": Words("未找到", "该路径不存在。"),
+    },
+    "user_not_found": {
+        "en": Words("User not found", "There is no such user."),
+        "zh": Words("用户不存在", "没有这个用户。"),
+    },
+    "friend_request_not_found": {
+        "en": Words("Friend request not found", "There is no such friend request to you."),
+        "zh": Words("好友申请不存在", "没有发给您的这条好友申请。"),
+    },
+    "conversation_not_found": {
+        "en": Words("Conversation not found", "There is no such conversation, or you are not in it."),
+        "zh": Words("会话不存在", "该会话不存在，或您不在其中。"),
+    },
+    "method_not_allowed": {
+        "en": Words("Method not allowed", "This path does not answer this method."),
+        "zh": Words("方法不被允许", "该路径不支持此方法。"),
+    },
+    "username_taken": {
+        "en": Words("Username taken", "Somebody has this username. Choose another."),
+        "zh": Words("用户名已被占用", "该用户名已被使用，请换一个。"),
+    },
+    "already_friends": {
+        "en": Words("Already friends", "You two are friends already."),
+        "zh": Words("已经是好友", "你们已经是好友了。"),
+    },
+    "client_id_conflict": {
+        "en": Words("client_id used before", "You have sent another message with this client_id. Choose a new one."),
+        "zh": Words("client_id 已被使用", "您已用该 client_id 发送过另一条消息，请换一个。"),
+    },
+    "body_too_large": {
+        "en": Words("Body too large", "The body holds at most 128 KiB."),
+        "zh": Words("请求体过大", "请求体最多 128 KiB。"),
+    },
+    "unsupported_media_type": {
+        "en": Words("Unsupported media type", "Send the body as application/json."),
+        "zh": Words("不支持的媒体类型", "请以 application/json 发送请求体。"),
+    },
+    "validation_failed": {
+        "en": Words("Validation failed", "Some fields are not as they must be; errors names each."),
+        "zh": Words("校验失败", "部分字段不符合要求，详见 errors。"),
+    },
+    "self_friendship": {
+        "en": Words("That is you", "You cannot befriend yourself."),
+        "zh": Words("这是您自己", "不能添加自己为好友。"),
+    },
+    "internal_error": {
+        "en": Words("Internal error", "Something went wrong on our side. The request id leads us to it."),
+        "zh": Words("内部错误", "服务端出现问题。请提供请求编号以便排查。"),
+    },
+    "service_unavailable": {
+        "en": Words("Service unavailable", "A part of the service is out of reach. Try again in a moment."),
+        "zh": Words("服务暂不可用", "服务的一部分暂时无法访问，请稍后重试。"),
+    },
+}

@@ -1,0 +1,241 @@
+"""What can go wrong, as a client is told it: RFC 9457 problems with a stable ``code`` (contract, Conventions).
+
+    Problem
+    ├── BadRequest 400          MalformedJson · InvalidCursor · InvalidFrame · UnknownAction
+    ├── Unauthenticated 401     TokenInvalid · CredentialsInvalid · RefreshTokenInvalid · RefreshTokenReused ·
+    │                           SessionEnded
+    ├── NotFound 404            RouteNotFound · UserNotFound · FriendRequestNotFound · ConversationNotFound
+    ├── MethodNotAllowed 405
+    ├── Conflict 409            UsernameTaken · AlreadyFriends · ClientIdConflict
+    ├── TooLarge 413             BodyTooLarge · FrameTooLarge
+    ├── UnsupportedMediaType 415
+    ├── ValidationFailed 422    SelfFriendship
+    ├── InternalError 500
+    └── ServiceUnavailable 503
+
+The words of each, in both languages, stand in :mod:`hongyan.catalogue` under its code.
+"""
+
+from typing import Any, ClassVar, TypedDict
+
+from hongyan.catalogue import CATALOGUE, Language
+
+
+class FieldError(TypedDict):
+    """One refused field: ``loc`` is the way to it (``["body", "content", "text"]``), ``msg`` says why."""
+
+    loc: list[str | int]
+    msg: str
+
+
+class Problem(Exception):  # noqa: N818  # the RFC's word
+    """An answer other than success. Raised anywhere below the edge, rendered at it."""
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    retry_after_seconds: ClassVar[int | None] = None
+
+    def __init__(self, *, errors: list[FieldError] | None = None) -> None:
+        super().__init__(self.code)
+        self.errors = errors
+
+    def body(self, language: Language, request_id: str) -> dict[str, Any]:
+        """Return the problem object in ``language``."""
+        words = CATALOGUE[self.code][language]
+        problem: dict[str, Any] = {
+            "type": f"urn:hongyan:problem:{self.code}",
+            "title": words.title,
+            "status": self.status,
+            "detail": words.detail,
+            "code": self.code,
+            "request_id": request_id,
+        }
+        if self.errors is not None:
+            problem["errors"] = self.errors
+        return problem
+
+
+class BadRequest(Problem):
+    """The request cannot be understood."""
+
+    status = 400
+
+
+class MalformedJson(BadRequest):
+    """The body is not JSON in UTF-8."""
+
+    code = "malformed_json"
+
+
+class InvalidCursor(BadRequest):
+    """The cursor was changed, or is of another list or another person."""
+
+    code = "invalid_cursor"
+
+
+class InvalidFrame(BadRequest):
+    """The frame is not one JSON object in text."""
+
+    code = "invalid_frame"
+
+
+class UnknownAction(BadRequest):
+    """The frame's ``action`` is none that the contract names."""
+
+    code = "unknown_action"
+
+
+class Unauthenticated(Problem):
+    """Who is asking is not known."""
+
+    status = 401
+
+
+class TokenInvalid(Unauthenticated):
+    """The access token or ticket is missing, malformed, unknown, expired, spent, or of an ended session."""
+
+    code = "token_invalid"
+
+
+class CredentialsInvalid(Unauthenticated):
+    """The username is unknown or the password is wrong; which of the two is never told."""
+
+    code = "credentials_invalid"
+
+
+class RefreshTokenInvalid(Unauthenticated):
+    """The refresh token is unknown, expired, or of an ended session."""
+
+    code = "refresh_token_invalid"
+
+
+class RefreshTokenReused(Unauthenticated):
+    """The refresh token was spent before: two hold it, so its session has been ended."""
+
+    code = "refresh_token_reused"
+
+
+class SessionEnded(Unauthenticated):
+    """The session of this socket has ended."""
+
+    code = "session_ended"
+
+
+class NotFound(Problem):
+    """It does not exist, or the caller may not see it: ids cannot be probed."""
+
+    status = 404
+
+
+class RouteNotFound(NotFound):
+    """No such path."""
+
+    code = "route_not_found"
+
+
+class UserNotFound(NotFound):
+    """No such user."""
+
+    code = "user_not_found"
+
+
+class FriendRequestNotFound(NotFound):
+    """No such friend request to the caller."""
+
+    code = "friend_request_not_found"
+
+
+class ConversationNotFound(NotFound):
+    """No such conversation, or the caller is not in it."""
+
+    code = "conversation_not_found"
+
+
+class MethodNotAllowed(Problem):
+    """The path exists, the method does not."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class Conflict(Problem):
+    """The request is sound and what is there speaks against it."""
+
+    status = 409
+
+
+class UsernameTaken(Conflict):
+    """Somebody has the username, perhaps in other letter case."""
+
+    code = "username_taken"
+
+
+class AlreadyFriends(Conflict):
+    """The two are friends."""
+
+    code = "already_friends"
+
+
+class ClientIdConflict(Conflict):
+    """The sender has used this ``client_id`` for another message."""
+
+    code = "client_id_conflict"
+
+
+class TooLarge(Problem):
+    """More than is taken at once."""
+
+    status = 413
+
+
+class BodyTooLarge(TooLarge):
+    """The body is over 128 KiB."""
+
+    code = "body_too_large"
+
+
+class FrameTooLarge(TooLarge):
+    """The frame is over 32 KiB (contract, WebSocket; AWS quota of a frame)."""
+
+    code = "frame_too_large"
+
+
+class UnsupportedMediaType(Problem):
+    """The body is not declared as JSON."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class ValidationFailed(Problem):
+    """A field is missing, unknown, of the wrong type or out of bounds; ``errors`` names each."""
+
+    status = 422
+    code = "validation_failed"
+
+    @classmethod
+    def at(cls, loc: list[str | int], msg: str) -> "ValidationFailed":
+        """Return the problem for one field."""
+        return cls(errors=[{"loc": loc, "msg": msg}])
+
+
+class SelfFriendship(Problem):
+    """A friend request to oneself."""
+
+    status = 422
+    code = "self_friendship"
+
+
+class InternalError(Problem):
+    """A defect of ours. The log has the rest, under the request id."""
+
+    status = 500
+    code = "internal_error"
+
+
+class ServiceUnavailable(Problem):
+    """A store is out of reach. Nothing was half-done: try again."""
+
+    status = 503
+    code = "service_unavailable"
+    retry_after_seconds = 1

@@ -1,0 +1,100 @@
+"""The shapes that more than one module answers with, and that events carry (contract, tables of User to Message)."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from hongyan.clock import Timestamp
+
+
+class RequestBody(BaseModel):
+    """Base of what clients send: unknown fields are refused, so that a misspelt one is an error and not silence."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+def _without_controls(text: str) -> str:
+    if any((character < " " and character not in "\n\r\t") or character == "\x7f" for character in text):
+        raise ValueError("holds a control character")
+    return text
+
+
+def _not_blank(text: str) -> str:
+    if not any(character.isprintable() and not character.isspace() for character in text):
+        raise ValueError("is blank")
+    return text
+
+
+def _one_line(text: str) -> str:
+    if any(not character.isprintable() and character not in "\u200c\u200d" for character in text):
+        raise ValueError("holds a character that cannot be shown")
+    return text
+
+
+# Text that people read. NUL and its like have no meaning in it and break the tools behind; line breaks and tabs stay.
+Prose = Annotated[str, AfterValidator(_without_controls)]
+# Text of a message: what could not be seen (blanks, zero-width characters only) is not a message.
+MessageText = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=5_000),
+    AfterValidator(_without_controls),
+    AfterValidator(_not_blank),
+]
+Nickname = Annotated[
+    str, StringConstraints(min_length=1, max_length=32), AfterValidator(_one_line), AfterValidator(_not_blank)
+]
+# A key that a client chose: an id of a message or a device.
+ClientKey = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_one_line)]
+Seq = Annotated[int, Field(ge=1, lt=2**63)]
+
+
+class User(BaseModel):
+    """A public profile."""
+
+    id: str
+    username: str
+    nickname: str
+    description: str
+    avatar: None = None
+
+
+class Message(BaseModel):
+    """One message of a conversation."""
+
+    id: str
+    conversation_id: str
+    seq: int
+    client_id: str
+    sender_id: str
+    type: Literal["text"]
+    content: dict[str, Any]
+    reply_to_seq: int | None
+    mentions: list[str]
+    reactions: list[Any] = []
+    created_at: Timestamp
+    edited_at: Timestamp | None = None
+    recalled_at: Timestamp | None = None
+
+
+class Conversation(BaseModel):
+    """A conversation as one member sees it."""
+
+    id: str
+    kind: Literal["single"]
+    peer: User
+    last_message: Message | None
+    last_seq: int
+    read_seq: int
+    unread_count: int
+    muted: bool
+    pinned: bool
+    created_at: Timestamp
+    last_activity_at: Timestamp
+
+
+class ReadReceipt(BaseModel):
+    """How far a member has read a conversation."""
+
+    conversation_id: str
+    user_id: str
+    seq: int

@@ -1,0 +1,185 @@
+"""The tables of the database (SQLAlchemy Core). The migrations make them; a test holds the two together.
+
+There are no foreign keys to `users` and `conversations` from the message path: each would take a shared lock on the
+very rows that senders lock, for a reference that the code has just read under that lock.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+
+metadata = sa.MetaData()
+
+
+class UtcDateTime(sa.types.TypeDecorator[datetime]):
+    """``DATETIME(3)`` in UTC; aware on the Python side."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> Any:  # noqa: D102
+        return dialect.type_descriptor(mysql.DATETIME(fsp=3))
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002, D102
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002, D102
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class ExactText(sa.types.TypeDecorator[str]):
+    """Text that a client chose as a key, compared byte by byte.
+
+    No collation that Aurora MySQL and MariaDB share tells ``"a"`` from ``"a "``, so the bytes themselves are kept.
+    """
+
+    impl = sa.VARBINARY
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> bytes | None:  # noqa: ARG002, D102
+        return None if value is None else value.encode()
+
+    def process_result_value(self, value: bytes | None, dialect: sa.Dialect) -> str | None:  # noqa: ARG002, D102
+        return None if value is None else value.decode()
+
+
+def _id() -> mysql.CHAR:
+    return mysql.CHAR(26, charset="ascii", collation="ascii_bin")
+
+
+def _sha256() -> sa.BINARY:
+    return sa.BINARY(32)
+
+
+def _client_key() -> ExactText:
+    return ExactText(256)  # 64 characters of at most 4 bytes
+
+
+users = sa.Table(
+    "users",
+    metadata,
+    sa.Column("id", _id(), primary_key=True),
+    # Letters, digits, `_` and `-` only, so ASCII; unique without case by its collation.
+    sa.Column("username", mysql.VARCHAR(32, charset="ascii", collation="ascii_general_ci"), nullable=False),
+    sa.Column("password_hash", sa.String(255), nullable=False),
+    sa.Column("nickname", sa.String(32), nullable=False),
+    sa.Column("description", sa.String(200), nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("username", name="uq_users_username"),
+)
+
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("id", _id(), primary_key=True),
+    sa.Column("user_id", _id(), nullable=False),
+    # The device while the session lives, NULL once it has ended: so a device has one live session and many ended ones.
+    sa.Column("live_device_id", _client_key(), nullable=True),
+    sa.Column("platform", sa.String(16), nullable=False),
+    sa.Column("device_name", sa.String(64), nullable=False),
+    sa.Column("access_token_hash", _sha256(), nullable=False),
+    sa.Column("access_expires_at", UtcDateTime, nullable=False),
+    sa.Column("refresh_expires_at", UtcDateTime, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("ended_at", UtcDateTime, nullable=True),
+    sa.Column("ended_reason", sa.String(32), nullable=True),
+    sa.UniqueConstraint("access_token_hash", name="uq_sessions_access_token_hash"),
+    sa.UniqueConstraint("user_id", "live_device_id", name="uq_sessions_live_device"),
+)
+
+# Spent refresh tokens stay, so that one used again is recognised and ends its session.
+refresh_tokens = sa.Table(
+    "refresh_tokens",
+    metadata,
+    sa.Column("token_hash", _sha256(), primary_key=True),
+    sa.Column("session_id", _id(), nullable=False),
+    sa.Column("spent_at", UtcDateTime, nullable=True),
+    sa.Index("ix_refresh_tokens_session", "session_id"),
+)
+
+friend_requests = sa.Table(
+    "friend_requests",
+    metadata,
+    sa.Column("id", _id(), primary_key=True),
+    sa.Column("from_user_id", _id(), nullable=False),
+    sa.Column("to_user_id", _id(), nullable=False),
+    sa.Column("message", sa.String(200), nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    # 1 while pending, NULL after: one pending request each way, any number of decided ones.
+    sa.Column("pending", mysql.TINYINT, nullable=True),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("decided_at", UtcDateTime, nullable=True),
+    sa.UniqueConstraint("from_user_id", "to_user_id", "pending", name="uq_friend_requests_pending"),
+    sa.Index("ix_friend_requests_to_user", "to_user_id", "pending", "id"),
+    sa.Index("ix_friend_requests_from_user", "from_user_id", "pending", "id"),
+)
+
+# Two rows a friendship, one for each side, because each has a remark of their own.
+friendships = sa.Table(
+    "friendships",
+    metadata,
+    sa.Column("user_id", _id(), primary_key=True),
+    sa.Column("friend_id", _id(), primary_key=True),
+    sa.Column("remark", sa.String(32), nullable=True),
+    sa.Column("since", UtcDateTime, nullable=False),
+)
+
+conversations = sa.Table(
+    "conversations",
+    metadata,
+    sa.Column("id", _id(), primary_key=True),
+    sa.Column("kind", sa.String(8), nullable=False),
+    # The two user ids of a single in ascending order: one single per pair, whoever makes it.
+    sa.Column("pair", mysql.CHAR(53, charset="ascii", collation="ascii_bin"), nullable=True),
+    sa.Column("last_seq", sa.BigInteger, nullable=False),
+    sa.Column("last_activity_at", UtcDateTime, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("pair", name="uq_conversations_pair"),
+)
+
+members = sa.Table(
+    "members",
+    metadata,
+    sa.Column("conversation_id", _id(), primary_key=True),
+    sa.Column("user_id", _id(), primary_key=True),
+    sa.Column("read_seq", sa.BigInteger, nullable=False),
+    # How many of the member's own messages come after `read_seq`: they are not unread, and counting them at each
+    # listing would cost a scan, so the sender's own send keeps the number.
+    sa.Column("own_after_read", sa.BigInteger, nullable=False),
+    sa.Column("muted", sa.Boolean, nullable=False),
+    sa.Column("pinned", sa.Boolean, nullable=False),
+    sa.Column("joined_at", UtcDateTime, nullable=False),
+    sa.Index("ix_members_user", "user_id", "conversation_id"),
+)
+
+# Clustered by conversation and seq: a page of history is one range of the primary key.
+messages = sa.Table(
+    "messages",
+    metadata,
+    sa.Column("conversation_id", _id(), primary_key=True),
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("id", _id(), nullable=False),
+    sa.Column("sender_id", _id(), nullable=False),
+    sa.Column("client_id", _client_key(), nullable=False),
+    # Of what the client asked for, so that a repeated `client_id` is told from a reused one even after an edit.
+    sa.Column("request_hash", _sha256(), nullable=False),
+    sa.Column("type", sa.String(16), nullable=False),
+    sa.Column("content", sa.JSON, nullable=False),
+    sa.Column("reply_to_seq", sa.BigInteger, nullable=True),
+    sa.Column("mentions", sa.JSON, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("id", name="uq_messages_id"),
+    sa.UniqueConstraint("sender_id", "client_id", name="uq_messages_client_id"),
+)
+
+# What is committed and not yet known to be announced. A row goes once SNS has taken its event.
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("event_id", _id(), primary_key=True),
+    sa.Column("body", mysql.MEDIUMTEXT, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Index("ix_outbox_created_at", "created_at"),
+)

@@ -1,0 +1,183 @@
+"""The edge of every REST module: a FastAPI app behind Mangum that answers problems in the contract's form."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from mangum import Mangum
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hongyan.catalogue import language_of
+from hongyan.errors import (
+    BodyTooLarge,
+    InternalError,
+    MalformedJson,
+    MethodNotAllowed,
+    NotFound,
+    Problem,
+    RouteNotFound,
+    ServiceUnavailable,
+    TokenInvalid,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
+from hongyan.failures import problem_for
+from hongyan.ids import is_id
+from hongyan.observability import logger
+from hongyan.sessions import Principal
+from hongyan.validation import field_errors
+
+MAX_BODY_BYTES = 128 * 1024
+
+LambdaHandler = Callable[[dict[str, Any], Any], dict[str, Any]]
+
+
+class ProblemBody(BaseModel):
+    """RFC 9457 problem details with the contract's extension members."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    errors: list[dict[str, Any]] | None = None
+
+
+def problems(*kinds: type[Problem]) -> dict[int | str, dict[str, Any]]:
+    """Declare the problems that a route raises, for the OpenAPI document."""
+    declared: dict[int | str, dict[str, Any]] = {}
+    every: tuple[type[Problem], ...] = (*kinds, InternalError, ServiceUnavailable)
+    for kind in every:
+        answer = declared.setdefault(kind.status, {"description": "", "content": _PROBLEM_CONTENT})
+        answer["description"] = " · ".join(filter(None, [answer["description"], f"`{kind.code}`"]))
+    return declared
+
+
+_PROBLEM_CONTENT = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
+
+
+def create_app(title: str) -> FastAPI:
+    """Return an app that answers in the contract's form, whatever happens inside."""
+    app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app.add_middleware(Edge)
+    app.add_exception_handler(Problem, _answer_problem)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
+    app.add_exception_handler(HTTPException, _answer_http_exception)
+    return app
+
+
+def lambda_handler(app: FastAPI) -> LambdaHandler:
+    """Return the Lambda handler of an app behind API Gateway REST."""
+    mangum = Mangum(app, lifespan="off")
+
+    @logger.inject_lambda_context(clear_state=True)
+    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        logger.append_keys(request_id=event["requestContext"]["requestId"])
+        return mangum(event, context)
+
+    return handler
+
+
+def caller(request: Request) -> Principal:
+    """Return who is asking, as the gateway's authorizer found out.
+
+    Raises:
+        TokenInvalid: there was no authorizer; a route deployed without one must not be open by mistake.
+
+    """
+    context = request.scope["aws.event"]["requestContext"].get("authorizer") or {}
+    if "user_id" not in context:
+        raise TokenInvalid
+    return Principal(context["user_id"], context["session_id"])
+
+
+Caller = Annotated[Principal, Depends(caller)]
+Limit = Annotated[int, Query(ge=1, le=100, description="Items a page.")]
+CursorParameter = Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before.")]
+
+
+def known_id(text: str, otherwise: type[NotFound]) -> str:
+    """Return the id in a path, or answer as for one that does not exist when it could not be one."""
+    if not is_id(text):
+        raise otherwise
+    return text
+
+
+class Edge:
+    """Middleware around everything: request id on every answer, body limits before parsing, no internals in a 500."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request = Request(scope)
+
+        async def send_with_request_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"x-request-id", _request_id(request).encode())]
+            await send(message)
+
+        try:
+            _check_body(request)
+            await self.app(scope, receive, send_with_request_id)
+        except Exception as error:  # noqa: BLE001  # whatever it was, the client gets an answer and the log the rest
+            await _problem_response(request, problem_for(error))(scope, receive, send_with_request_id)
+
+
+def _check_body(request: Request) -> None:
+    event = request.scope["aws.event"]
+    body: str = event.get("body") or ""
+    if not body:
+        return
+    size = len(body) * 3 // 4 if event.get("isBase64Encoded") else len(body.encode(errors="surrogatepass"))
+    if size > MAX_BODY_BYTES:
+        raise BodyTooLarge
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise UnsupportedMediaType
+
+
+async def _answer_problem(request: Request, error: Exception) -> JSONResponse:
+    return _problem_response(request, problem_for(error))
+
+
+async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    details = error.errors()
+    if any(detail["type"] == "json_invalid" for detail in details):
+        return _problem_response(request, MalformedJson())
+    return _problem_response(request, ValidationFailed(errors=field_errors(details)))
+
+
+async def _answer_http_exception(request: Request, error: Exception) -> JSONResponse:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    problem: Problem = {400: MalformedJson, 404: RouteNotFound, 405: MethodNotAllowed}.get(status, InternalError)()
+    response = _problem_response(request, problem)
+    if isinstance(error, HTTPException) and error.headers:
+        response.headers.update(error.headers)  # Allow, on a 405
+    return response
+
+
+def _problem_response(request: Request, problem: Problem) -> JSONResponse:
+    headers = {} if problem.retry_after_seconds is None else {"Retry-After": str(problem.retry_after_seconds)}
+    return JSONResponse(
+        problem.body(language_of(request.headers.get("accept-language")), _request_id(request)),
+        status_code=problem.status,
+        headers=headers,
+        media_type="application/problem+json",
+    )
+
+
+def _request_id(request: Request) -> str:
+    request_id: str = request.scope["aws.event"]["requestContext"]["requestId"]
+    return request_id
