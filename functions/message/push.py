@@ -10,21 +10,26 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from hongyan import connections
 from hongyan.connections import Connection
 from hongyan.events import ConversationAudience, Event, SessionAudience, UsersAudience
+from hongyan.failures import is_store_out_of_reach
 from hongyan.observability import logger
 from hongyan.unit_of_work import read
 from pydantic import ValidationError
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from functions.message import repository
 from functions.message.delivery import DeliveryError, Outgoing, deliver
 
 SqsEvent = dict[str, Any]
 
+# Shorter than a redelivery (the queue's visibility time-out) and than the function's own time-out.
+_RIDE_OUT_SECONDS = 4
+
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: SqsEvent, context: Any) -> PartialItemFailureResponse:  # noqa: ARG001  # Lambda's signature
     """Deliver a batch together, then answer for each record alone: what failed comes again, what did not is done."""
     events = {record["messageId"]: parsed for record in event["Records"] if (parsed := _parse(record)) is not None}
-    undelivered = push(list(events.values()))
+    undelivered = _push_or_give_back(list(events.values()))
 
     def settle(record: SQSRecord) -> None:
         parsed = events.get(record.message_id)
@@ -58,6 +63,25 @@ def push(events: Sequence[Event]) -> set[str]:
             for connection in _concerned(e, online[user_id]):
                 outgoing[user_id, connection].add(e)
     return deliver(outgoing)
+
+
+@retry(
+    retry=retry_if_exception(lambda error: isinstance(error, Exception) and is_store_out_of_reach(error)),
+    wait=wait_random_exponential(multiplier=0.05, max=0.5),
+    stop=stop_after_delay(_RIDE_OUT_SECONDS),
+    retry_error_callback=lambda _: None,
+)
+def _push_riding_out(events: Sequence[Event]) -> set[str] | None:
+    return push(events)
+
+
+def _push_or_give_back(events: Sequence[Event]) -> set[str]:
+    """Push, riding out a store that restarts; one that stays away gives everything back to the queue."""
+    undelivered = _push_riding_out(events)
+    if undelivered is None:
+        logger.error("a store is out of reach", undelivered=len(events))
+        return {e.event_id for e in events}
+    return undelivered
 
 
 def _parse(record: dict[str, Any]) -> Event | None:

@@ -25,7 +25,9 @@ def find_user(connection: sa.Connection, user_id: str) -> Row | None:
 
 
 def find_user_by_username(connection: sa.Connection, username: str) -> Row | None:
-    """Return the user's row, whatever the letter case."""
+    """Return the user's row, whatever the letter case. A name outside ASCII is nobody's, and not for that column."""
+    if not username.isascii():
+        return None
     return connection.execute(sa.select(users).where(users.c.username == username)).first()
 
 

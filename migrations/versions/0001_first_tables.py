@@ -4,6 +4,8 @@ Revision ID: 0001
 Revises:
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
@@ -14,8 +16,12 @@ branch_labels = None
 depends_on = None
 
 
-# Named here and not left to the server's defaults, which differ between Aurora MySQL and MariaDB.
-_TABLE = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_unicode_520_ci"}
+# Named here, not left to the server's defaults: they differ between Aurora MySQL and MariaDB.
+_TABLE: dict[str, Any] = {
+    "mysql_engine": "InnoDB",
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_unicode_520_ci",
+}
 
 
 def _id() -> mysql.CHAR:

@@ -1,10 +1,22 @@
 """From any exception to the problem that a client is told, with the rest in the log."""
 
 import redis
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from hongyan.errors import InternalError, Problem, ServiceUnavailable
 from hongyan.observability import logger
+
+# MySQL and MariaDB error numbers, as PyMySQL gives them first among an error's arguments.
+_OUT_OF_REACH = {
+    (1040,),  # too many connections
+    (1053,),  # shutting down
+    (1205,),  # lock wait timed out
+    (1213,),  # deadlock, still after all tries
+    (1927,),  # connection killed
+    (2003,),  # cannot connect
+    (2006,),  # server has gone away
+    (2013,),  # connection lost
+}
 
 
 def problem_for(error: Exception) -> Problem:
@@ -22,4 +34,6 @@ def is_store_out_of_reach(error: Exception) -> bool:
     """Tell whether a store could not be reached or stayed locked, rather than refused something as wrong."""
     if isinstance(error, redis.RedisError):
         return True
-    return isinstance(error, DBAPIError) and (isinstance(error, OperationalError) or error.connection_invalidated)
+    if not isinstance(error, DBAPIError):
+        return False
+    return error.connection_invalidated or (error.orig is not None and error.orig.args[:1] in _OUT_OF_REACH)

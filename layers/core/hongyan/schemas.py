@@ -1,10 +1,16 @@
 """The shapes that more than one module answers with, and that events carry (contract, tables of User to Message)."""
 
+import unicodedata
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from hongyan.clock import Timestamp
+
+# General categories of Unicode: controls, formats, separators. Not "Cn": what this Python does not know may be the newest
+# emoji on the sender's phone.
+_INVISIBLE = {"Cc", "Cf", "Zl", "Zp", "Zs"}
+_NOT_OF_ONE_LINE = {"Cc", "Zl", "Zp"}
 
 
 class RequestBody(BaseModel):
@@ -14,20 +20,20 @@ class RequestBody(BaseModel):
 
 
 def _without_controls(text: str) -> str:
-    if any((character < " " and character not in "\n\r\t") or character == "\x7f" for character in text):
+    if any(unicodedata.category(character) == "Cc" and character not in "\n\r\t" for character in text):
         raise ValueError("holds a control character")
     return text
 
 
 def _not_blank(text: str) -> str:
-    if not any(character.isprintable() and not character.isspace() for character in text):
+    if all(unicodedata.category(character) in _INVISIBLE for character in text):
         raise ValueError("is blank")
     return text
 
 
 def _one_line(text: str) -> str:
-    if any(not character.isprintable() and character not in "\u200c\u200d" for character in text):
-        raise ValueError("holds a character that cannot be shown")
+    if any(unicodedata.category(character) in _NOT_OF_ONE_LINE for character in text):
+        raise ValueError("holds a line break or a control character")
     return text
 
 

@@ -69,8 +69,8 @@ def principal_of(event: LambdaEvent) -> Principal:
 def handle_frame(event: LambdaEvent, actions: Mapping[str, Action]) -> dict[str, Any]:
     """Run the action that a frame asks for and return the route response that answers it.
 
-    Each frame also registers its connection, so that one which Redis forgot is found again; the next pong then tells the
-    client to catch up on what passed it by meanwhile.
+    Each frame also registers its connection, so that one which Redis forgot is found again; the next pong then tells
+    the client to catch up on what passed it by meanwhile.
     """
     context = event["requestContext"]
     frame_id: str | None = None

@@ -73,7 +73,8 @@ def create_app(title: str) -> FastAPI:
 
 def lambda_handler(app: FastAPI) -> LambdaHandler:
     """Return the Lambda handler of an app behind API Gateway REST."""
-    mangum = Mangum(app, lifespan="off")
+    # Anything else Mangum would send as base64, which API Gateway decodes only for binary media types.
+    mangum = Mangum(app, lifespan="off", text_mime_types=["application/json", "application/problem+json"])
 
     @logger.inject_lambda_context(clear_state=True)
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

@@ -1,0 +1,54 @@
+# Hongyan's commands; `make help` lists them.
+
+PYTHON ?= python3
+
+export PYTHONPATH := .:layers/core
+
+# What `make build` builds for: AWS Lambda's python3.13 on arm64 (template.yaml's defaults).
+AWS_LAYER_PIP_FLAGS := --platform manylinux2014_aarch64 --python-version 3.13 --only-binary=:all:
+
+.DEFAULT_GOAL := help
+.PHONY: help run up down test check bench openapi build clean bootstrap
+
+help: ## List the commands
+	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+run: bootstrap ## Start the local stack; Ctrl-C stops it
+	@.venv/bin/python -m local run
+
+up: bootstrap ## Start the local stack in the background
+	@.venv/bin/python -m local up
+
+down: ## Stop the local stack
+	@.venv/bin/python -m local down
+
+test: bootstrap ## Run every test
+	.venv/bin/pytest
+
+check: bootstrap ## Lint, types, import contracts, template and API drift, then every test
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy --strict $(wildcard functions layers/core/hongyan migrations local clients/python/hongyan_client bench tests)
+	.venv/bin/lint-imports
+	.venv/bin/cfn-lint template.yaml
+	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .local/venv/sam/bin/sam validate --lint
+	.venv/bin/python -m tests.contract.openapi --check
+	.venv/bin/pytest
+
+bench: bootstrap ## Measure the local stack
+	.venv/bin/python -m bench
+
+openapi: bootstrap ## Write docs/openapi.json anew from the code
+	.venv/bin/python -m tests.contract.openapi
+
+build: bootstrap ## Build the functions and layers for AWS
+	PATH="$(CURDIR)/.venv/bin:$$PATH" SAM_CLI_TELEMETRY=0 LAYER_PIP_FLAGS="$(AWS_LAYER_PIP_FLAGS)" \
+		.local/venv/sam/bin/sam build --cached --parallel
+
+clean: ## Remove the local stack's data, logs and builds
+	@! .venv/bin/python -m local status >/dev/null 2>&1 || .venv/bin/python -m local down
+	rm -rf .aws-sam .local/data .local/log .local/tmp .local/sam .local/ministack .local/test
+	rm -f .local/*.json .local/mariadb.sql .local/redis.conf
+
+bootstrap:
+	@$(PYTHON) local/bootstrap.py

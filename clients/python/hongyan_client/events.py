@@ -1,0 +1,67 @@
+"""What a live connection tells, typed."""
+
+from typing import Any
+
+from hongyan_client.models import Conversation, FriendRequest, Message, Model, Reading, User
+
+
+class MessageEvent(Model):
+    """The next message of a conversation, one's own too: in order of ``seq``, each exactly once."""
+
+    message: Message
+
+
+class MessageRead(Model):
+    """Somebody, oneself on another device too, has read further. May be old: a ``seq`` below a known one says nothing."""
+
+    reading: Reading
+
+
+class FriendRequested(Model):
+    """A friend request that was made by or to oneself."""
+
+    friend_request: FriendRequest
+
+
+class FriendAccepted(Model):
+    """Two people, one of them oneself, have become friends: ``user`` is the other one."""
+
+    friend_request_id: str
+    user: User
+    conversation: Conversation
+
+
+class ConversationCreated(Model):
+    """A conversation that one is now in. Its first messages may come before this."""
+
+    conversation: Conversation
+
+
+class ConnectionLost(Model):
+    """The connection broke for ``reason`` and is being made again; what happens meanwhile comes after that."""
+
+    reason: str
+
+
+class ConnectionRestored(Model):
+    """The connection is there again."""
+
+
+class OtherEvent(Model):
+    """An event that this version has no type for, as the server sent it."""
+
+    type: str
+    event_id: str
+    data: dict[str, Any]
+
+
+LiveEvent = (
+    MessageEvent
+    | MessageRead
+    | FriendRequested
+    | FriendAccepted
+    | ConversationCreated
+    | ConnectionLost
+    | ConnectionRestored
+    | OtherEvent
+)

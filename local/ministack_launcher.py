@@ -1,0 +1,68 @@
+"""Runs ministack on loopback with our repairs. Started with the interpreter of ministack's own virtual environment.
+
+    python -m local.ministack_launcher --port 4566 --home DIR
+
+``DIR/tmp`` is ministack's temporary folder, emptied at start and removed at stop, since it leaves its workers' code in
+there; ``DIR/s3`` keeps the objects of S3 between runs. The control plane is fresh at each start and deployed again:
+what ministack can save of it, it saves only when it stops cleanly.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from local import ministack_repairs
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--home", type=Path, required=True)
+    arguments = parser.parse_args()
+    temporary = arguments.home.resolve() / "tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    _configure(arguments.port, temporary, arguments.home.resolve() / "s3")
+    try:
+        _serve()
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _configure(port: int, temporary: Path, objects: Path) -> None:
+    # ministack reads all of these when it is imported.
+    os.environ.update(
+        GATEWAY_PORT=str(port),
+        BIND_HOST="127.0.0.1",
+        MINISTACK_HOST="localhost",
+        AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}",  # what functions are given
+        IOT_MTLS_ENABLED="0",  # otherwise an MQTT listener opens on every interface
+        AUTH="true",  # IAM policies are enforced
+        S3_PERSIST="1",
+        S3_DATA_DIR=str(objects),
+        TMPDIR=str(temporary),
+    )
+    tempfile.tempdir = str(temporary)
+
+
+def _serve() -> None:
+    try:
+        ministack_repairs.apply_all()
+    except ministack_repairs.RepairError as error:
+        sys.exit(str(error))
+    from ministack.app import main as serve  # noqa: PLC0415
+    from ministack.core import lambda_runtime  # noqa: PLC0415
+
+    sys.argv = sys.argv[:1]  # ministack parses it too
+    try:
+        serve()
+    finally:
+        lambda_runtime.reset()  # ends the workers
+
+
+if __name__ == "__main__":
+    main()

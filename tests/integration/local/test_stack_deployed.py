@@ -1,0 +1,76 @@
+"""The whole local stack: the template built, deployed and migrated, then stopped without a trace."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from local.home import read_json
+from local.stack import Stack
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("deployed")
+
+
+@pytest.fixture(scope="module")
+def stack(folder: Path) -> Iterator[Stack]:
+    with Stack(folder) as running:
+        yield running
+
+
+def health(stack: Stack) -> int:
+    return httpx.get(f"{stack.endpoints.rest_url}/v1/health", timeout=30, trust_env=False).status_code
+
+
+def processes_of(folder: Path) -> list[str]:
+    lines = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            lines.append(file.read_text().replace("\0", " "))
+        except (FileNotFoundError, ProcessLookupError):  # it ended just now
+            continue
+    return [line for line in lines if str(folder) in line]
+
+
+def test_the_deployed_api_answers_and_clients_find_it_in_the_endpoints_file(stack: Stack, folder: Path) -> None:
+    assert health(stack) == httpx.codes.OK
+    assert read_json(folder / "endpoints.json") == {
+        "rest_url": stack.endpoints.rest_url,
+        "websocket_url": stack.endpoints.websocket_url,
+    }
+
+
+def test_what_functions_log_can_be_read(stack: Stack) -> None:
+    health(stack)
+    assert [line for line in stack.function_logs() if "the database is migrated" in line]
+
+
+def test_a_killed_function_worker_is_replaced(stack: Stack) -> None:
+    health(stack)
+    before = stack.worker_pids()
+    assert before
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    health(stack)  # this call may still meet a worker that is gone
+    assert health(stack) == httpx.codes.OK
+    assert not set(before) & set(stack.worker_pids())
+
+
+@pytest.mark.parametrize(("service", "empty"), [("redis", True), ("mariadb", False), ("opensearch", False)])
+def test_the_api_answers_again_after_a_restart_of_an_engine(stack: Stack, service: str, empty: bool) -> None:  # noqa: FBT001
+    stack.restart(service, empty=empty)
+    assert health(stack) == httpx.codes.OK
+
+
+def test_a_stopped_stack_leaves_no_process_and_no_temporary_file(stack: Stack, folder: Path) -> None:
+    stack.stop()
+    assert processes_of(folder) == []
+    assert not (folder / "tmp").exists()
+    assert not (folder / "ministack" / "tmp").exists()
+    assert not (folder / "endpoints.json").exists()
+    assert not (folder / "supervisor.json").exists()

@@ -1,0 +1,211 @@
+"""Registering, and what one may see of whom."""
+
+import statistics
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.deployment import Deployment
+from tests.support.gateway import Response, request
+from tests.support.people import PASSWORD, Person, a_device
+
+People = Callable[[str], Person]
+
+
+def register(username: str, password: str = PASSWORD, **more: object) -> Response:
+    return request("POST", "/v1/users", body={"username": username, "password": password, **more})
+
+
+def log_in(username: str, password: str, device_id: str = "laptop") -> Response:
+    return request(
+        "POST", "/v1/sessions", body={"username": username, "password": password, "device": a_device(device_id)}
+    )
+
+
+def test_a_new_account_answers_its_own_profile(deployment: Deployment) -> None:
+    answer = register("hong-yan_1", nickname="鸿雁 🪿")
+
+    assert answer.status == 201
+    assert answer.json["username"] == "hong-yan_1"
+    assert answer.json["nickname"] == "鸿雁 🪿"
+    assert answer.json["description"] == ""
+    assert answer.json["avatar"] is None
+    assert answer.json["phone"] is None
+    assert answer.json["created_at"].endswith("Z")
+    assert "password" not in answer.text
+
+
+def test_without_a_nickname_the_username_stands_in(deployment: Deployment) -> None:
+    assert register("alice").json["nickname"] == "alice"
+
+
+@pytest.mark.parametrize("again", ["alice", "ALICE", "aLiCe"])
+def test_a_taken_username_is_refused_in_whatever_letter_case(deployment: Deployment, again: str) -> None:
+    register("alice")
+
+    answer = register(again)
+
+    assert (answer.status, answer.code) == (409, "username_taken")
+
+
+@pytest.mark.parametrize(
+    "username",
+    [
+        "",
+        "ab",
+        "x" * 33,
+        "al ice",
+        "alice\n",
+        "аlice",
+        "アリス",
+        "alice!",
+        "alice\u0000",
+        "\ud800abc",
+        7,
+        None,
+        ["alice"],
+    ],
+)
+def test_a_username_of_other_form_is_refused(deployment: Deployment, username: object) -> None:
+    answer = request("POST", "/v1/users", body={"username": username, "password": PASSWORD})
+
+    assert (answer.status, answer.code) == (422, "validation_failed")
+    assert answer.json["errors"][0]["loc"] == ["body", "username"]
+
+
+@pytest.mark.parametrize("password", ["", "1234567", "x" * 129, 12345678, None])
+def test_a_password_out_of_bounds_is_refused_and_not_repeated(deployment: Deployment, password: object) -> None:
+    answer = request("POST", "/v1/users", body={"username": "alice", "password": password})
+
+    assert (answer.status, answer.code) == (422, "validation_failed")
+    if isinstance(password, str) and password:
+        assert password not in answer.text
+
+
+@pytest.mark.parametrize("nickname", ["", "  ", "\u200b\u200b", "x" * 33, "two\nlines", "\u0000"])
+def test_a_nickname_that_cannot_be_seen_is_refused(deployment: Deployment, nickname: str) -> None:
+    assert register("alice", nickname=nickname).code == "validation_failed"
+
+
+@pytest.mark.parametrize("password", ["密码密码密码密码", "🔑" * 128, "x" * 128])
+def test_a_password_may_be_any_text(deployment: Deployment, password: str) -> None:
+    assert register("alice", password).status == 201
+    assert log_in("alice", password).status == 201
+
+
+def test_an_unknown_field_is_refused(deployment: Deployment) -> None:
+    answer = register("alice", nickmane="Al")
+
+    assert answer.code == "validation_failed"
+    assert answer.json["errors"][0]["loc"] == ["body", "nickmane"]
+
+
+def test_a_refused_registration_leaves_nothing_behind(deployment: Deployment) -> None:
+    register("alice", "short")
+
+    assert register("alice").status == 201
+
+
+@pytest.mark.parametrize(
+    ("raw", "headers", "status", "code"),
+    [
+        ("{", {}, 400, "malformed_json"),
+        ('{"username": "alice"', {}, 400, "malformed_json"),
+        ("[" * 100_000, {}, 400, "malformed_json"),
+        ("[]", {}, 422, "validation_failed"),
+        ("null", {}, 422, "validation_failed"),
+        ("{}", {"Content-Type": "text/plain"}, 415, "unsupported_media_type"),
+        ("username=alice", {"Content-Type": "application/x-www-form-urlencoded"}, 415, "unsupported_media_type"),
+        ('{"username": "' + "x" * 131_072 + '"}', {}, 413, "body_too_large"),
+    ],
+)
+def test_a_body_that_is_no_json_object_is_refused(
+    deployment: Deployment, raw: str, headers: dict[str, str], status: int, code: str
+) -> None:
+    answer = request("POST", "/v1/users", raw=raw, headers=headers)
+
+    assert (answer.status, answer.code) == (status, code)
+
+
+def test_a_field_whose_name_is_a_lone_surrogate_is_refused(deployment: Deployment) -> None:
+    answer = request("POST", "/v1/users", raw='{"username": "alice", "password": "correct horse", "\\ud800": 1}')
+
+    assert (answer.status, answer.code) == (422, "validation_failed")
+
+
+def test_a_wrong_password_and_an_unknown_user_get_one_answer(deployment: Deployment) -> None:
+    register("alice")
+
+    wrong, unknown = log_in("alice", "not the password"), log_in("nobody", "not the password")
+
+    assert wrong.status == unknown.status == 401
+    assert wrong.code == unknown.code == "credentials_invalid"
+    assert {**wrong.json, "request_id": ""} == {**unknown.json, "request_id": ""}
+
+
+def test_a_wrong_password_and_an_unknown_user_take_the_same_time(deployment: Deployment) -> None:
+    register("alice")
+
+    def seconds(username: str) -> float:
+        begin = time.perf_counter()
+        log_in(username, "not the password")
+        return time.perf_counter() - begin
+
+    pairs = [(seconds("alice"), seconds("nobody")) for _ in range(9)]
+
+    ratio = statistics.median(wrong / unknown for wrong, unknown in pairs)
+    assert 0.7 < ratio < 1.4, pairs
+
+
+@pytest.mark.parametrize("username", ["ålice", "alice\u0000", "x" * 200, "' OR 1=1 -- ", "%"])
+def test_a_username_that_nobody_can_have_is_just_unknown(deployment: Deployment, username: str) -> None:
+    assert log_in(username, PASSWORD).code == "credentials_invalid"
+
+
+def test_one_sees_oneself_whole_and_others_in_public(person: People) -> None:
+    alice, bob = person("alice"), person("bob")
+
+    assert alice.get("/v1/users/me").json["phone"] is None
+    assert set(alice.get(f"/v1/users/{bob.id}").json) == {"id", "username", "nickname", "description", "avatar"}
+
+
+@pytest.mark.parametrize("user_id", ["01ARZ3NDEKTSV4RRFFQ69G5FAV", "nobody", "%00", "鸿雁"])
+def test_a_user_that_is_not_there_answers_404(person: People, user_id: str) -> None:
+    assert person("alice").get(f"/v1/users/{user_id}").code == "user_not_found"
+
+
+def test_a_path_that_nobody_answers_is_a_problem_too(person: People) -> None:
+    assert person("alice").get("/v1/users/me/nothing").code == "route_not_found"
+
+
+def test_a_method_that_a_path_does_not_answer_is_named_as_such(person: People) -> None:
+    answer = request("DELETE", f"/v1/users/{person('alice').id}", token=person("bob").token)
+
+    assert (answer.status, answer.code) == (405, "method_not_allowed")
+    assert answer.headers["allow"] == "GET"
+
+
+def test_words_come_in_chinese_when_asked_for(deployment: Deployment) -> None:
+    body = {"username": "alice", "password": "x"}
+    headers = {"Accept-Language": "zh-CN,zh;q=0.9,en;q=0.8"}
+
+    assert request("POST", "/v1/users", body=body, headers=headers).json["title"] == "校验失败"
+    assert request("POST", "/v1/users", body=body).json["title"] == "Validation failed"
+
+
+def test_anybody_may_ask_where_the_deployment_is(deployment: Deployment) -> None:
+    answer = request("GET", "/v1/endpoints")
+
+    assert answer.json == {
+        "rest_url": "https://rest.example/live",
+        "websocket_url": "wss://sockets.example/live",
+        "version": "0.1.0",
+    }
+
+
+def test_health_names_each_store(deployment: Deployment) -> None:
+    answer = request("GET", "/v1/health")
+
+    assert answer.status == 200
+    assert answer.json == {"status": "ok", "dependencies": {"database": "ok", "redis": "ok", "opensearch": "ok"}}

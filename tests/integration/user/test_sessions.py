@@ -1,0 +1,201 @@
+"""Logging in on several devices, refreshing, logging out."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+from hongyan import stores
+from hongyan.clock import now
+from hongyan.tables import refresh_tokens, sessions
+
+from tests.support.gateway import RefusedError, Response, Socket, request
+from tests.support.people import Person
+
+People = Callable[[str], Person]
+
+
+def refresh(token: str) -> Response:
+    return request("POST", "/v1/sessions/refresh", body={"refresh_token": token})
+
+
+def is_logged_in(person: Person) -> bool:
+    return person.get("/v1/users/me").status == 200
+
+
+def test_several_devices_are_logged_in_at_once(person: People) -> None:
+    phone = person("alice")
+    laptop = phone.on_another_device()
+
+    assert is_logged_in(phone)
+    assert is_logged_in(laptop)
+
+
+def test_a_login_on_the_same_device_ends_the_one_before(person: People) -> None:
+    before = Person.log_in(person("alice").management, "alice-1", "phone")
+    after = Person.log_in(before.management, "alice-1", "phone")
+
+    assert not is_logged_in(before)
+    assert is_logged_in(after)
+
+
+def test_logging_in_on_one_device_many_times_at_once_leaves_one_session(person: People) -> None:
+    alice = person("alice")
+
+    with ThreadPoolExecutor(4) as pool:
+        devices = list(pool.map(lambda _: Person.log_in(alice.management, alice.username, "phone"), range(4)))
+
+    assert sum(is_logged_in(device) for device in devices) == 1
+
+
+def test_logging_out_ends_this_session_only(person: People) -> None:
+    phone = person("alice")
+    laptop = phone.on_another_device()
+
+    assert request("DELETE", "/v1/sessions/current", token=phone.token).status == 204
+
+    assert not is_logged_in(phone)
+    assert is_logged_in(laptop)
+
+
+def test_an_ended_session_cannot_be_refreshed(person: People) -> None:
+    alice = person("alice")
+    request("DELETE", "/v1/sessions/current", token=alice.token)
+
+    assert refresh(alice.refresh_token).code == "refresh_token_invalid"
+
+
+def test_refreshing_gives_a_new_pair_and_ends_the_old_access_token(person: People) -> None:
+    alice = person("alice")
+    assert is_logged_in(alice)
+
+    answer = refresh(alice.refresh_token)
+
+    assert answer.status == 200
+    assert answer.json["session_id"] == alice.session_id
+    assert answer.json["expires_in"] == 3600
+    assert request("GET", "/v1/users/me", token=answer.json["access_token"]).status == 200
+    assert not is_logged_in(alice)
+
+
+def test_a_spent_refresh_token_used_again_ends_the_whole_session(person: People) -> None:
+    alice = person("alice")
+    fresh = refresh(alice.refresh_token).json
+
+    assert refresh(alice.refresh_token).code == "refresh_token_reused"
+
+    assert request("GET", "/v1/users/me", token=fresh["access_token"]).status == 401
+    assert refresh(fresh["refresh_token"]).code == "refresh_token_invalid"
+
+
+def test_one_refresh_token_in_many_hands_at_once_serves_one_of_them(person: People) -> None:
+    alice = person("alice")
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: refresh(alice.refresh_token), range(4)))
+
+    assert sorted(answer.status for answer in answers) == [200, 401, 401, 401]
+
+
+@pytest.mark.parametrize(
+    "token",
+    [None, "", "nonsense", "hya_short", "hyr_" + "A" * 43, "hya_" + "A" * 43, "hya_" + "é" * 43, "a b c", "x" * 10_000],
+)
+def test_a_token_that_is_none_is_refused(person: People, token: str | None) -> None:
+    answer = request("GET", "/v1/users/me", token=token)
+
+    assert (answer.status, answer.code) == (401, "token_invalid")
+
+
+def test_another_scheme_than_bearer_is_refused(person: People) -> None:
+    alice = person("alice")
+
+    assert request("GET", "/v1/users/me", headers={"Authorization": f"Basic {alice.token}"}).code == "token_invalid"
+    assert request("GET", "/v1/users/me", headers={"Authorization": alice.token}).code == "token_invalid"
+
+
+def test_an_access_token_is_no_refresh_token_nor_the_other_way_round(person: People) -> None:
+    alice = person("alice")
+
+    assert refresh(alice.token).code == "refresh_token_invalid"
+    assert request("GET", "/v1/users/me", token=alice.refresh_token).code == "token_invalid"
+
+
+def test_an_expired_access_token_is_refused_and_can_be_refreshed(person: People) -> None:
+    alice = person("alice")
+    with stores.engine().begin() as connection:
+        connection.execute(sa.update(sessions).values(access_expires_at=now() - timedelta(seconds=1)))
+
+    assert not is_logged_in(alice)
+    assert refresh(alice.refresh_token).status == 200
+
+
+def test_an_expired_session_cannot_be_refreshed(person: People) -> None:
+    alice = person("alice")
+    with stores.engine().begin() as connection:
+        connection.execute(sa.update(sessions).values(refresh_expires_at=now() - timedelta(seconds=1)))
+
+    assert refresh(alice.refresh_token).code == "refresh_token_invalid"
+
+
+def test_an_empty_redis_logs_nobody_out(person: People) -> None:
+    alice = person("alice")
+    assert is_logged_in(alice)
+
+    stores.cache_client().flushall()
+
+    assert is_logged_in(alice)
+
+
+def test_neither_tokens_nor_passwords_are_kept_as_they_are(person: People) -> None:
+    alice = person("alice")
+    assert is_logged_in(alice)
+
+    with stores.engine().connect() as connection:
+        kept = [repr(row) for table in (sessions, refresh_tokens) for row in connection.execute(sa.select(table))]
+    cached = [str((key, stores.cache_client().get(key))) for key in stores.cache_client().scan_iter("hongyan:t*")]
+
+    assert cached
+    assert not any(secret in text for text in kept + cached for secret in (alice.token, alice.refresh_token))
+
+
+def test_a_ticket_opens_one_socket(person: People) -> None:
+    alice = person("alice")
+    ticket = alice.post("/v1/ws-tickets").json
+
+    assert ticket["url"] == "wss://sockets.example/live"
+    Socket.open(alice.management, ticket=ticket["ticket"])
+    with pytest.raises(RefusedError):
+        Socket.open(alice.management, ticket=ticket["ticket"])
+
+
+def test_a_ticket_lives_half_a_minute(person: People) -> None:
+    person("alice").post("/v1/ws-tickets")
+
+    [key] = stores.cache_client().keys("hongyan:ticket:*")
+    assert 25 < stores.cache_client().ttl(key) <= 30
+
+
+def test_an_access_token_in_the_header_opens_a_socket(person: People) -> None:
+    alice = person("alice")
+
+    Socket.open(alice.management, token=alice.token)
+
+
+@pytest.mark.parametrize("ticket", ["", "nonsense", "hyt_" + "A" * 43, "hya_" + "A" * 43, "x" * 5_000])
+def test_a_ticket_that_is_none_is_refused_with_401(person: People, ticket: str) -> None:
+    with pytest.raises(RefusedError):
+        Socket.open(person("alice").management, ticket=ticket)
+
+
+def test_a_socket_without_ticket_or_token_is_refused_with_401(person: People) -> None:
+    with pytest.raises(RefusedError):
+        Socket.open(person("alice").management)
+
+
+def test_an_access_token_is_no_ticket(person: People) -> None:
+    alice = person("alice")
+
+    with pytest.raises(RefusedError):
+        Socket.open(alice.management, ticket=alice.token)

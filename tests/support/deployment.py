@@ -1,0 +1,150 @@
+"""The AWS side of a deployment on moto: topic, queue, secret and registry as the template wires them."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+import pytest
+from hongyan import aws, discovery, settings, stores
+from moto import mock_aws
+
+from tests.support.gateway import LambdaContext
+from tests.support.management import ManagementEndpoint
+from tests.support.template import load, resources
+
+_REGION = "us-east-1"
+
+
+class Deployment:
+    """What tests reach of it: the sockets' management endpoint, and the push queue, moved by hand."""
+
+    def __init__(self, management: ManagementEndpoint, queue_url: str, topic_arn: str) -> None:
+        self.management = management
+        self.topic_arn = topic_arn
+        self._queue_url = queue_url
+        self._sqs = boto3.client("sqs")
+
+    def push(self, *, at_most: int = 100) -> list[str]:
+        """Hand what the queue holds to the push function, ten at a time; return the ids of the records that failed."""
+        failed: list[str] = []
+        for batch in self._receive(at_most):
+            answer = self.invoke_push(batch)
+            failures = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
+            failed += failures
+            self._delete([record for record in batch if record["messageId"] not in failures])
+        return failed
+
+    def invoke_push(self, records: list[dict[str, Any]]) -> dict[str, Any]:
+        """Call the push function with records of an SQS event."""
+        answer: dict[str, Any] = load("functions.message.push.handler")({"Records": records}, LambdaContext())
+        return answer
+
+    def queued(self) -> list[dict[str, Any]]:
+        """Take what the queue holds, unprocessed, as records of an SQS event."""
+        return [record for batch in self._receive(1_000) for record in batch]
+
+    def drain(self) -> None:
+        """Empty the queue."""
+        for batch in self._receive(1_000):
+            self._delete(batch)
+
+    def _delete(self, records: list[dict[str, Any]]) -> None:
+        for record in records:
+            self._sqs.delete_message(QueueUrl=self._queue_url, ReceiptHandle=record["receiptHandle"])
+
+    def _receive(self, at_most: int) -> Iterator[list[dict[str, Any]]]:
+        for _ in range(at_most):
+            answer = self._sqs.receive_message(
+                QueueUrl=self._queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=0, VisibilityTimeout=600
+            )
+            if not (messages := answer.get("Messages")):
+                return
+            yield [
+                {
+                    "messageId": message["MessageId"],
+                    "receiptHandle": message["ReceiptHandle"],
+                    "body": message["Body"],
+                    "attributes": {},
+                    "messageAttributes": {},
+                    "eventSource": "aws:sqs",
+                    "eventSourceARN": f"arn:aws:sqs:{_REGION}:123456789012:push",
+                }
+                for message in messages
+            ]
+
+
+@contextmanager
+def deployed(database_url: str, redis_url: str, opensearch_url: str, patch: pytest.MonkeyPatch) -> Iterator[Deployment]:
+    """Make the AWS resources on moto and let the environment name them, as the template does for the functions."""
+    management = ManagementEndpoint()
+    patch.delenv("AWS_ENDPOINT_URL", raising=False)
+    _set(
+        patch,
+        AWS_DEFAULT_REGION=_REGION,
+        AWS_ACCESS_KEY_ID="testing",
+        AWS_SECRET_ACCESS_KEY="testing",
+        POWERTOOLS_SERVICE_NAME="hongyan",
+    )
+    with mock_aws():
+        topic_arn, queue_url = _topic_and_queue()
+        addresses = {"database_url": database_url, "redis_url": redis_url, "opensearch_url": opensearch_url}
+        secret = boto3.client("secretsmanager").create_secret(Name="stores", SecretString=json.dumps(addresses))
+        _register("hongyan", management.url)
+        _set(patch, STORES_SECRET_ARN=secret["ARN"], EVENTS_TOPIC_ARN=topic_arn, CLOUD_MAP_NAMESPACE="hongyan")
+        _forget_environment()
+        try:
+            yield Deployment(management, queue_url, topic_arn)
+        finally:
+            stores.engine().dispose()
+            _forget_environment()
+            management.shut_down()
+
+
+def _set(patch: pytest.MonkeyPatch, **variables: str) -> None:
+    for name, value in variables.items():
+        patch.setenv(name, value)
+
+
+def _topic_and_queue() -> tuple[str, str]:
+    sns, sqs = boto3.client("sns"), boto3.client("sqs")
+    topic_arn = sns.create_topic(Name="events")["TopicArn"]
+    queue_url = sqs.create_queue(QueueName="push")["QueueUrl"]
+    queue_arn = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    subscription = resources("AWS::SNS::Subscription")["MessagePushSubscription"]
+    sns.subscribe(
+        TopicArn=topic_arn,
+        Protocol="sqs",
+        Endpoint=queue_arn,
+        Attributes={"RawMessageDelivery": "true", "FilterPolicy": json.dumps(subscription["FilterPolicy"])},
+    )
+    return topic_arn, queue_url
+
+
+def _register(namespace: str, management_url: str) -> None:
+    cloud_map = boto3.client("servicediscovery")
+    operation = cloud_map.create_http_namespace(Name=namespace)["OperationId"]
+    namespace_id = cloud_map.get_operation(OperationId=operation)["Operation"]["Targets"]["NAMESPACE"]
+    attributes = {
+        "rest": {"url": "https://rest.example/live"},
+        "websocket": {"url": "wss://sockets.example/live", "management_url": management_url},
+    }
+    for name, of_instance in attributes.items():
+        service = cloud_map.create_service(Name=name, NamespaceId=namespace_id, Type="HTTP")["Service"]
+        cloud_map.register_instance(ServiceId=service["Id"], InstanceId="live", Attributes=of_instance)
+
+
+def _forget_environment() -> None:
+    for made_once in (
+        settings.settings,
+        stores.addresses,
+        stores.engine,
+        stores.cache_client,
+        stores.search_client,
+        aws.secrets_manager,
+        aws.service_discovery,
+        aws.sns,
+    ):
+        made_once.cache_clear()
+    discovery.forget()
