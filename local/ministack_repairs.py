@@ -6,7 +6,9 @@ a new version of ministack cannot be half-repaired in silence. `tests/integratio
 
 import inspect
 import json
+import re
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from importlib.metadata import version
 from typing import Any
 
@@ -31,6 +33,7 @@ def apply_all() -> None:
     for repair in (
         answer_any_method,
         import_gateway_responses,
+        tell_denials_their_context,
         run_socket_functions_side_by_side,
         do_not_wait_for_silence,
         answer_unauthorized_handshakes,
@@ -82,6 +85,48 @@ def import_gateway_responses() -> None:
         return api_id
 
     rest._import_rest_api = import_rest_api
+
+
+def tell_denials_their_context() -> None:
+    """Fill `$context.authorizer.X` into gateway responses from what the authorizer said; stock sends these very words.
+
+    Its context travels to the answer beside the policy: the policy is what the cache keeps and what is evaluated.
+    """
+    from ministack.services import apigateway_v1 as rest  # noqa: PLC0415
+
+    _expect(
+        "context.authorizer" not in inspect.getsource(rest._gateway_error_response), "denials have a context by now"
+    )
+    _source_holds(
+        rest._authorize_request_v1, 'policy_doc = policy.get("policyDocument")', "authorizers answer otherwise"
+    )
+    _source_holds(
+        rest._authorize_request_v1, "_evaluate_policy(policy_doc, method_arn)", "policies are judged otherwise"
+    )
+    stock_invoke, stock_evaluate = rest._invoke_authorizer_lambda, rest._evaluate_policy
+    stock_response = rest._gateway_error_response
+    said: ContextVar[dict[str, str]] = ContextVar("said", default={})  # noqa: B039  # never changed in place
+
+    async def invoke(*arguments: Any) -> Any:
+        answer = await stock_invoke(*arguments)
+        body = (answer or {}).get("body")
+        if not isinstance(body, dict) or not isinstance(body.get("policyDocument"), dict):
+            return answer
+        context = rest._stringify_context(body.get("context"))
+        return {**answer, "body": {**body, "policyDocument": {**body["policyDocument"], "context": context}}}
+
+    def evaluate(policy: dict[str, Any], method_arn: str) -> Any:
+        said.set(policy.get("context", {}))
+        return stock_evaluate(policy, method_arn)
+
+    def response(error: Any, request: Any) -> tuple[int, dict[str, str], bytes]:
+        status, headers, body = stock_response(error, request)
+        context = said.get() if error.response_type == "ACCESS_DENIED" else {}
+        filled = re.sub(r"\$context\.authorizer\.(\w+)", lambda match: context.get(match[1], ""), body.decode())
+        return status, headers, filled.encode()
+
+    rest._invoke_authorizer_lambda, rest._evaluate_policy = invoke, evaluate
+    rest._gateway_error_response = response
 
 
 def run_socket_functions_side_by_side() -> None:

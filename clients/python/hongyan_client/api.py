@@ -1,0 +1,368 @@
+"""The REST API, typed. One bootstrap address is all it needs; sessions refresh by themselves."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import TypeAdapter, ValidationError
+
+from hongyan_client.backoff import Backoff
+from hongyan_client.errors import (
+    ApiError,
+    ConnectionFailed,
+    NotLoggedIn,
+    SessionEnded,
+    Unauthorized,
+    UnexpectedAnswer,
+    error_for,
+)
+from hongyan_client.live import Live, Pace
+from hongyan_client.models import (
+    Accepted,
+    Conversation,
+    Device,
+    Direction,
+    Endpoints,
+    Friend,
+    FriendRequest,
+    Me,
+    Message,
+    Page,
+    Problem,
+    Reading,
+    Session,
+    Ticket,
+    User,
+)
+from hongyan_client.store import MemoryStore, SessionStore
+from hongyan_client.timeline import Draft
+
+logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+_TRIES = 5
+_FIRST_DELAY_SECONDS = 0.25
+_LONGEST_DELAY_SECONDS = 8.0
+# What a server asks to wait beyond this is the caller's decision.
+_LONGEST_RETRY_AFTER_SECONDS = 30.0
+# API Gateway ends a call after 29 s; a little more, so that its answer is heard.
+_TIMEOUT = httpx.Timeout(35.0, connect=10.0)
+_PAGE = 100
+_TOO_MANY = 429
+_AWAY = {502, 503, 504}
+# The request cannot have reached the server: any call may be tried again.
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
+class HongyanClient:
+    """A person's way to a Hongyan deployment. An async context manager; safe for concurrent tasks of one event loop.
+
+    Every call raises ConnectionFailed, UnexpectedAnswer, or an ApiError; those that act for a person also NotLoggedIn and
+    SessionEnded (see hongyan_client.errors). Calls that may be repeated without harm are, a few times, when the server is busy
+    (429), away (502, 503, 504) or out of reach.
+
+    Args:
+        endpoint: any base address of the deployment under which ``/v1/endpoints`` answers, e.g. its ``rest_url``.
+        store: where the session is kept; in memory by default.
+
+    """
+
+    def __init__(self, endpoint: str, *, store: SessionStore | None = None) -> None:
+        self._endpoint = endpoint.rstrip("/")
+        self._store = store or MemoryStore()
+        self._http = httpx.AsyncClient(timeout=_TIMEOUT, headers={"Accept": "application/json"})
+        self._endpoints: Endpoints | None = None
+        self._refreshing = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections. The session stays."""
+        await self._http.aclose()
+
+    @property
+    def session(self) -> Session | None:
+        """The session that calls act for, None before login and after logout."""
+        return self._store.load()
+
+    async def endpoints(self) -> Endpoints:
+        """Return where the deployment's APIs are; asked once."""
+        if self._endpoints is None:
+            answer = await self._exchange("GET", f"{self._endpoint}/v1/endpoints", repeatable=True)
+            self._endpoints = _parse(Endpoints, answer)
+        return self._endpoints
+
+    # Account and session.
+
+    async def register(self, username: str, password: str, nickname: str | None = None) -> Me:
+        """Create an account. Raises Conflict for a taken username, ValidationFailed for what is no username or password."""
+        body = {"username": username, "password": password} | ({"nickname": nickname} if nickname else {})
+        return await self._open(Me, "POST", "/v1/users", body)
+
+    async def login(self, username: str, password: str, device: Device) -> Session:
+        """Begin a session and keep it. Raises Unauthorized (credentials_invalid)."""
+        body = {"username": username, "password": password, "device": device.model_dump()}
+        session = await self._open(Session, "POST", "/v1/sessions", body)
+        self._store.save(session)
+        return session
+
+    async def refresh(self) -> Session:
+        """Change the session's tokens for new ones; calls do so by themselves. Raises SessionEnded when it is over."""
+        return await self._refresh(self._current().access_token)
+
+    async def logout(self) -> None:
+        """End the session, here and on the server; one that the server has ended already is only forgotten."""
+        session = self._current()
+        try:
+            await self._act("DELETE", "/v1/sessions/current", repeatable=True)
+        except SessionEnded:
+            logger.info("session %s had ended before it was logged out", session.session_id)
+        self._store.clear(session.session_id)
+
+    async def me(self) -> Me:
+        """Return one's own profile."""
+        return _parse(Me, await self._act("GET", "/v1/users/me", repeatable=True))
+
+    async def user(self, user_id: str) -> User:
+        """Return a public profile. Raises NotFound."""
+        return _parse(User, await self._act("GET", f"/v1/users/{_segment(user_id)}", repeatable=True))
+
+    async def search_users(self, words: str) -> list[User]:
+        """Return the people whose names are like ``words``. Raises NotFound (route_not_found) where there is no search."""
+        answer = await self._act("GET", "/v1/users/search", params={"q": words}, repeatable=True)
+        return list(_parse(Page[User], answer).items)
+
+    async def ws_ticket(self) -> Ticket:
+        """Return a key to the WebSocket API."""
+        return _parse(Ticket, await self._act("POST", "/v1/ws-tickets", repeatable=True))
+
+    # Friends.
+
+    async def request_friend(self, user_id: str, message: str = "") -> FriendRequest:
+        """Ask somebody to become friends.
+
+        Asking twice returns the first request; when the other side has already asked, both are friends then and the request
+        is "accepted". Raises Conflict for a friend, ValidationFailed for oneself, NotFound.
+        """
+        body = {"user_id": user_id} | ({"message": message} if message else {})
+        return _parse(FriendRequest, await self._act("POST", "/v1/friend-requests", body))
+
+    async def friend_requests(self, direction: Direction) -> list[FriendRequest]:
+        """Return all requests to ("incoming") or by ("outgoing") oneself, pending ones first."""
+        return await self._all(FriendRequest, "/v1/friend-requests", {"direction": direction})
+
+    async def accept_friend_request(self, request_id: str) -> Accepted:
+        """Become friends; accepting twice returns the same. Raises NotFound, also for a request to somebody else."""
+        path = f"/v1/friend-requests/{_segment(request_id)}/accept"
+        return _parse(Accepted, await self._act("POST", path, repeatable=True))
+
+    async def friends(self) -> list[Friend]:
+        """Return all friends."""
+        return await self._all(Friend, "/v1/friends", {})
+
+    # Conversations and messages.
+
+    async def conversations(self) -> list[Conversation]:
+        """Return all conversations, newest activity first."""
+        return await self._all(Conversation, "/v1/conversations", {})
+
+    async def conversation(self, conversation_id: str) -> Conversation:
+        """Return one conversation. Raises NotFound."""
+        answer = await self._act("GET", f"/v1/conversations/{_segment(conversation_id)}", repeatable=True)
+        return _parse(Conversation, answer)
+
+    async def send(self, draft: Draft) -> Message:
+        """Store a message; the same draft again returns the first message.
+
+        Raises NotFound when not in the conversation, ValidationFailed, Conflict when the ``client_id`` was another message's.
+        """
+        path = f"/v1/conversations/{_segment(draft.conversation_id)}/messages"
+        return _parse(Message, await self._act("POST", path, draft.body(), repeatable=True))
+
+    async def history(
+        self, conversation_id: str, *, before_seq: int | None = None, after_seq: int | None = None, limit: int = 20
+    ) -> Page[Message]:
+        """Return messages in ascending ``seq``: the ``limit`` (1 to 100) newest, or the nearest before or after a ``seq``.
+
+        ``next_cursor`` is None when there are no more in that direction. Raises NotFound.
+        """
+        wanted = {"before_seq": before_seq, "after_seq": after_seq, "limit": limit}
+        params = {name: str(value) for name, value in wanted.items() if value is not None}
+        path = f"/v1/conversations/{_segment(conversation_id)}/messages"
+        return _parse(Page[Message], await self._act("GET", path, params=params, repeatable=True))
+
+    async def mark_read(self, conversation_id: str, seq: int) -> Reading:
+        """Say up to where one has read; returns what stands, which never goes back. Raises NotFound, ValidationFailed."""
+        path = f"/v1/conversations/{_segment(conversation_id)}/read"
+        return _parse(Reading, await self._act("PUT", path, {"seq": seq}, repeatable=True))
+
+    def live(
+        self,
+        *,
+        ping_seconds: float = 20.0,
+        since: Mapping[str, int] | None = None,
+        on_frame: Callable[[str], None] | None = None,
+        pace: Pace | None = None,
+    ) -> Live:
+        """Return a live connection, to be entered with ``async with``; see hongyan_client.live.Live."""
+        return Live(self, ping_seconds=ping_seconds, since=since or {}, on_frame=on_frame, pace=pace or Pace())
+
+    # How calls are made.
+
+    async def _all(self, kind: type[Answer], path: str, params: dict[str, str]) -> list[Answer]:
+        items: list[Answer] = []
+        cursor: str | None = None
+        while True:
+            wanted = params | {"limit": str(_PAGE)} | ({"cursor": cursor} if cursor else {})
+            page = _parse(Page[kind], await self._act("GET", path, params=wanted, repeatable=True))  # type: ignore[valid-type]
+            items.extend(page.items)
+            if page.next_cursor is None:
+                return items
+            cursor = page.next_cursor
+
+    async def _open(self, kind: type[Answer], method: str, path: str, body: object) -> Answer:
+        base = (await self.endpoints()).rest_url.rstrip("/")
+        return _parse(kind, await self._exchange(method, base + path, body=body))
+
+    async def _act(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        params: dict[str, str] | None = None,
+        repeatable: bool = False,
+    ) -> httpx.Response:
+        """Make a call for the session's person; one whose access token has run out is made once more with a new one."""
+        url = (await self.endpoints()).rest_url.rstrip("/") + path
+        token = self._current().access_token
+        try:
+            return await self._exchange(method, url, body=body, params=params, token=token, repeatable=repeatable)
+        except Unauthorized as error:
+            if error.code != "token_invalid":
+                raise
+        token = (await self._refresh(token)).access_token
+        try:
+            return await self._exchange(method, url, body=body, params=params, token=token, repeatable=repeatable)
+        except Unauthorized as error:
+            if error.code != "token_invalid":
+                raise
+            # A token fresh from the server: the session was ended in between.
+            raise SessionEnded(error.code) from error
+
+    async def _refresh(self, stale_token: str) -> Session:
+        """Refresh unless somebody has: many calls fail at once when a token runs out, and a refresh token works once."""
+        async with self._refreshing, self._store.lock():
+            session = self._current()
+            if session.access_token != stale_token:
+                return session
+            try:
+                fresh = await self._open(
+                    Session, "POST", "/v1/sessions/refresh", {"refresh_token": session.refresh_token}
+                )
+            except Unauthorized as error:
+                self._store.clear(session.session_id)
+                raise SessionEnded(error.code) from error
+            self._store.save(fresh)
+            return fresh
+
+    def forget_session(self, session_id: str) -> None:
+        """Forget a session that the server has ended."""
+        self._store.clear(session_id)
+
+    def _current(self) -> Session:
+        session = self._store.load()
+        if session is None:
+            raise NotLoggedIn
+        return session
+
+    async def _exchange(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: object = None,
+        params: dict[str, str] | None = None,
+        token: str | None = None,
+        repeatable: bool = False,
+    ) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        backoff = Backoff(_FIRST_DELAY_SECONDS, _LONGEST_DELAY_SECONDS)
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                answer = await self._http.request(method, url, json=body, params=params, headers=headers)
+            except httpx.InvalidURL as error:
+                raise ConnectionFailed(f"{url} is not an address.") from error
+            except httpx.TransportError as error:
+                if not tries_left or not (repeatable or isinstance(error, _NEVER_SENT)):
+                    raise ConnectionFailed(_unreachable(url, error)) from error
+                delay = backoff.next()
+            else:
+                if answer.is_success:
+                    return answer
+                failure = _failure(answer)
+                if not tries_left or not repeatable or not _may_pass(failure):
+                    raise failure
+                delay = backoff.next() if failure.retry_after is None else failure.retry_after
+            logger.info("%s %s is tried again in %.2f s", method, url, delay)
+            await asyncio.sleep(delay)
+        raise AssertionError("the last try returns or raises")
+
+
+def _may_pass(failure: ApiError) -> bool:
+    if failure.retry_after is not None and failure.retry_after > _LONGEST_RETRY_AFTER_SECONDS:
+        return False
+    return failure.status == _TOO_MANY or failure.status in _AWAY
+
+
+def _failure(answer: httpx.Response) -> ApiError:
+    retry_after = _seconds(answer.headers.get("Retry-After"))
+    try:
+        return error_for(Problem.model_validate_json(answer.content), retry_after)
+    except ValidationError as error:
+        if answer.status_code in _AWAY or answer.status_code == _TOO_MANY:
+            # A gateway's own page before the server.
+            problem = Problem(
+                status=answer.status_code, code="gateway_error", detail=f"The gateway answered {answer.status_code}."
+            )
+            return error_for(problem, retry_after)
+        raise UnexpectedAnswer(
+            f"{answer.request.url} answered {answer.status_code} and no problem of Hongyan's."
+        ) from error
+
+
+def _seconds(header: str | None) -> float | None:
+    # The other form of Retry-After, a date, is not Hongyan's: the usual back-off does then.
+    return float(header) if header is not None and header.isdecimal() else None
+
+
+def _parse(kind: type[Answer], answer: httpx.Response) -> Answer:
+    try:
+        return TypeAdapter(kind).validate_json(answer.content)
+    except ValidationError as error:
+        raise UnexpectedAnswer(f"{answer.request.url} does not answer like Hongyan does.") from error
+
+
+def _unreachable(url: str, error: httpx.TransportError) -> str:
+    host = httpx.URL(url).netloc.decode()
+    if isinstance(error, httpx.UnsupportedProtocol):
+        return f"{url} is not an address; it begins with http:// or https://."
+    if isinstance(error, httpx.TimeoutException):
+        return f"{host} did not answer in time."
+    return f"{host} cannot be reached: {error or type(error).__name__}."
+
+
+def _segment(value: str) -> str:
+    """Return an id as one segment of a path, whatever a person typed for it; "." and ".." stay what they are named."""
+    return quote(value, safe="").replace(".", "%2E")

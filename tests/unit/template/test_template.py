@@ -1,0 +1,98 @@
+"""What must hold for the deployment, whatever is added to it."""
+
+import typing
+from pathlib import Path
+
+import pytest
+import yaml
+from hongyan.events import EventType
+from hongyan.web import MAX_BODY_BYTES
+
+from tests.contract.openapi import document
+from tests.support.template import load, resources, rest_routes, template
+
+QUEUES = resources("AWS::SQS::Queue")
+FUNCTIONS = resources("AWS::Serverless::Function")
+TIMEOUT = template()["Globals"]["Function"]["Timeout"]
+
+# The contract marks these as open.
+OPEN = {
+    ("GET", "/v1/endpoints"),
+    ("GET", "/v1/health"),
+    ("POST", "/v1/users"),
+    ("POST", "/v1/sessions"),
+    ("POST", "/v1/sessions/refresh"),
+}
+
+
+def alarmed_queues() -> set[str]:
+    dimensions = [d for alarm in resources("AWS::CloudWatch::Alarm").values() for d in alarm["Dimensions"]]
+    return {d["Value"]["GetAtt"].removesuffix(".QueueName") for d in dimensions if d["Name"] == "QueueName"}
+
+
+@pytest.mark.parametrize("queue", [name for name in QUEUES if "DeadLetter" not in name])
+def test_a_queue_has_a_dead_letter_queue_of_its_own_and_an_alarm_on_it(queue: str) -> None:
+    dead_letters = QUEUES[queue]["RedrivePolicy"]["deadLetterTargetArn"]["GetAtt"].removesuffix(".Arn")
+
+    assert dead_letters == queue.removesuffix("Queue") + "DeadLetterQueue"
+    assert dead_letters in alarmed_queues()
+
+
+def test_a_record_stays_hidden_six_times_as_long_as_its_function_may_run() -> None:
+    for function in FUNCTIONS.values():
+        for source in function.get("Events", {}).values():
+            if source["Type"] == "SQS":
+                queue = source["Properties"]["Queue"]["GetAtt"].removesuffix(".Arn")
+                assert QUEUES[queue]["VisibilityTimeout"] >= 6 * function.get("Timeout", TIMEOUT)
+                assert source["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_names_a_handler_that_is_there_and_policies_of_its_own(function: str) -> None:
+    assert callable(load(FUNCTIONS[function]["Handler"]))
+    assert FUNCTIONS[function]["Policies"]
+    assert "Role" not in FUNCTIONS[function]
+
+
+def test_every_route_of_the_apps_is_deployed_and_leads_to_its_module() -> None:
+    for path, operations in document()["paths"].items():
+        for method, operation in operations.items():
+            route = next(route for route in rest_routes() if route.matches(method.upper(), path))
+            assert route.handler == f"functions.{operation['tags'][0]}.api.handler", (method, path)
+
+
+def test_just_what_the_contract_opens_is_open() -> None:
+    assert {(route.method, route.path) for route in rest_routes() if route.is_open} == OPEN
+
+
+def test_the_push_hears_of_every_event_that_the_asyncapi_document_names() -> None:
+    subscribed = set(resources("AWS::SNS::Subscription")["MessagePushSubscription"]["FilterPolicy"]["type"])
+    known = set(typing.get_args(EventType))
+    asyncapi = yaml.safe_load((Path(__file__).parents[3] / "docs" / "asyncapi.yaml").read_text())
+    documented = {
+        schema["properties"]["type"]["const"]
+        for schema in asyncapi["components"]["schemas"].values()
+        if "event_id" in schema.get("properties", {}) and "const" in schema["properties"]["type"]
+    }
+
+    assert subscribed == known == documented
+
+
+def test_the_bucket_is_private_and_encrypted() -> None:
+    bucket = resources("AWS::S3::Bucket")["FilesBucket"]
+
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert bucket["BucketEncryption"]
+
+
+def test_no_secret_is_an_environment_variable() -> None:
+    variables = template()["Globals"]["Function"]["Environment"]["Variables"]
+    no_echo = {name for name, parameter in template()["Parameters"].items() if parameter.get("NoEcho")}
+
+    assert no_echo == {"DatabaseUrl", "RedisUrl", "OpenSearchUrl"}
+    assert not any(name in str(variables) for name in no_echo)
+    assert not any("Environment" in function for function in FUNCTIONS.values())
+
+
+def test_a_body_within_our_limit_is_within_that_of_the_gateway() -> None:
+    assert MAX_BODY_BYTES <= 6 * 1024 * 1024  # AWS quota: what Lambda takes in one synchronous call
