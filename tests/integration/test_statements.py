@@ -1,0 +1,152 @@
+"""How many statements the hot paths cost, however much there is: a rise is a decision, not an accident."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hongyan import stores
+
+from tests.support.deployment import Deployment
+from tests.support.people import Person, a_text
+
+People = Callable[[str], Person]
+
+
+class Statements:
+    """What was sent to the database."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.commits = 0
+
+
+@contextmanager
+def counted() -> Iterator[Statements]:
+    statements = Statements()
+
+    def note(_c: Any, _cursor: Any, text: str, *_: Any) -> None:
+        statements.texts.append(text)
+
+    def note_commit(_c: Any) -> None:
+        statements.commits += 1
+
+    engine = stores.engine()
+    sa.event.listen(engine, "before_cursor_execute", note)
+    sa.event.listen(engine, "commit", note_commit)
+    try:
+        yield statements
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", note)
+        sa.event.remove(engine, "commit", note_commit)
+
+
+@pytest.fixture
+def pair(person: People) -> tuple[Person, Person, str]:
+    alice, bob = person("alice"), person("bob")
+    conversation = alice.befriend(bob)
+    alice.get("/v1/users/me")
+    return alice, bob, conversation
+
+
+Pair = tuple[Person, Person, str]
+
+
+def test_a_send_is_five_statements_in_one_transaction_and_one_that_empties_the_outbox(pair: Pair) -> None:
+    alice, _, conversation = pair
+
+    with counted() as statements:
+        alice.say(conversation, "hello")
+
+    assert len(statements.texts) == 6, statements.texts
+    assert statements.texts[-1].startswith("DELETE FROM outbox")
+    assert statements.commits == 2  # the message's, and the one of the emptied outbox
+
+
+def test_a_send_over_the_socket_costs_the_same(pair: Pair) -> None:
+    alice, _, conversation = pair
+    socket = alice.connect()
+    socket.send(action="ping")
+
+    with counted() as statements:
+        socket.send(action="send", conversation_id=conversation, message=a_text("hello"))
+
+    assert len(statements.texts) == 6, statements.texts
+
+
+def test_a_repeated_send_is_two_statements(pair: Pair) -> None:
+    alice, _, conversation = pair
+    alice.say(conversation, "hello", "c-1")
+
+    with counted() as statements:
+        alice.say(conversation, "hello", "c-1")
+
+    assert len(statements.texts) == 2, statements.texts
+
+
+@pytest.mark.parametrize("messages", [1, 10])
+def test_a_push_is_one_statement_however_many_messages_a_batch_holds(
+    pair: Pair, deployment: Deployment, messages: int
+) -> None:
+    alice, bob, conversation = pair
+    at_bob = bob.connect()
+    deployment.drain()
+    for _ in range(messages):
+        alice.say(conversation, "hello")
+    records = deployment.queued()
+
+    with counted() as statements:
+        deployment.invoke_push(records)
+
+    assert len(at_bob.events) == messages
+    assert len(statements.texts) == 1, statements.texts
+
+
+@pytest.mark.parametrize("friends", [1, 6])
+def test_the_list_of_conversations_is_one_statement_however_many_there_are(person: People, friends: int) -> None:
+    alice = person("alice")
+    for _ in range(friends):
+        alice.say(alice.befriend(person("friend")), "hello")
+    alice.get("/v1/users/me")
+
+    with counted() as statements:
+        listed = alice.get("/v1/conversations").json["items"]
+
+    assert len(listed) == friends
+    assert len(statements.texts) == 1, statements.texts
+
+
+def test_a_page_of_history_is_two_statements(pair: Pair) -> None:
+    alice, _, conversation = pair
+    for _ in range(3):
+        alice.say(conversation, "hello")
+
+    with counted() as statements:
+        assert len(alice.history(conversation)) == 3
+
+    assert len(statements.texts) == 2, statements.texts
+
+
+def test_a_read_is_four_statements_and_one_that_empties_the_outbox(pair: Pair) -> None:
+    alice, bob, conversation = pair
+    alice.say(conversation, "hello")
+    bob.get("/v1/users/me")
+
+    with counted() as statements:
+        bob.read(conversation, 1)
+
+    assert len(statements.texts) == 5, statements.texts
+
+
+def test_a_known_token_costs_no_statement(pair: Pair) -> None:
+    alice, _, _ = pair
+    stores.cache_client().flushdb()
+
+    with counted() as first:
+        alice.get("/v1/users/me")
+    with counted() as second:
+        alice.get("/v1/users/me")
+
+    assert len(first.texts) == 2, first.texts  # the token, the profile
+    assert len(second.texts) == 1, second.texts
