@@ -47,7 +47,7 @@ build: bootstrap ## Build the functions and layers for AWS
 
 clean: ## Remove the local stack's data, logs and builds
 	@! .venv/bin/python -m local status >/dev/null 2>&1 || .venv/bin/python -m local down
-	rm -rf .aws-sam .local/data .local/log .local/tmp .local/sam .local/ministack .local/test
+	rm -rf .aws-sam .local/data .local/log .local/tmp .local/sam .local/test
 	rm -f .local/*.json .local/mariadb.sql .local/redis.conf
 
 bootstrap:

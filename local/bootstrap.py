@@ -21,6 +21,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 _OLDEST, _NEWEST = (3, 11), (3, 13)  # what AWS Lambda runs and the pinned wheels exist for
 _PIP = "pip==26.3"
+_LINES_OF_AN_ERROR = 40  # pip says the cause above its advice
 _STAMP = ".requirements.sha256"
 _PROGRAMS = {
     "mariadbd": "mariadb-server-core",
@@ -205,8 +206,11 @@ def _run(command: list[str], log: Path, what: str) -> None:
     with log.open("ab") as output:
         done = subprocess.run(command, stdout=output, stderr=output, check=False, env=_plain_environment())
     if done.returncode != 0:
-        lines = log.read_text(errors="replace").strip().splitlines()
-        msg = f"{what} failed with exit code {done.returncode}; the end of {log}: {lines[-1] if lines else 'nothing'}"
+        lines = log.read_text(errors="replace").strip().splitlines()[-_LINES_OF_AN_ERROR:]
+        errors = [line.strip() for line in lines if "error" in line.lower()]
+        msg = (
+            f"{what} failed with exit code {done.returncode}; the end of {log}: {(errors or lines or ['nothing'])[-1]}"
+        )
         raise BootstrapError(msg)
 
 

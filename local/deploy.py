@@ -162,11 +162,11 @@ def account() -> boto3.Session:
 
 
 def _make_bucket(endpoint_url: str) -> None:
-    client = account().client("s3", endpoint_url=endpoint_url)
+    bucket = account().resource("s3", endpoint_url=endpoint_url).Bucket(_BUCKET)
     try:
-        client.create_bucket(Bucket=_BUCKET)
-    except client.exceptions.BucketAlreadyOwnedByYou:  # of an earlier run: the emulator keeps its objects
-        return
+        bucket.create()
+    except bucket.meta.client.exceptions.BucketAlreadyOwnedByYou:
+        bucket.objects.delete()  # the emulator keeps objects, and would keep every package that was ever deployed
     except (ClientError, BotoCoreError) as error:
         msg = f"The bucket for the deployment could not be made: {error}"
         raise StackError(msg) from error

@@ -26,12 +26,16 @@ class Emulator(Service):
     def _python(self) -> Path:
         return REPOSITORY / ".local" / "venv" / "ministack" / "bin" / "python"
 
+    @property
+    def _objects(self) -> Path:
+        return self.home.data / "s3"
+
     def prepare(self) -> None:
-        """Make its folder."""
+        """Make the folder of S3's objects."""
         if not self._python.exists():
             msg = "ministack is not installed; `python3 local/bootstrap.py` installs it."
             raise StackError(msg)
-        (self.home.path / "ministack").mkdir(mode=0o700, exist_ok=True)
+        self._objects.mkdir(mode=0o700, exist_ok=True)
 
     def command(self) -> list[str]:
         """Return the launcher's command line."""
@@ -41,8 +45,10 @@ class Emulator(Service):
             "local.ministack_launcher",
             "--port",
             str(self.port),
-            "--home",
-            str(self.home.path / "ministack"),
+            "--objects",
+            str(self._objects),
+            "--temporary",
+            str(self.home.tmp / "ministack"),
         ]
 
     def check(self) -> None:

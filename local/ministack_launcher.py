@@ -1,10 +1,10 @@
 """Runs ministack on loopback with our repairs. Started with the interpreter of ministack's own virtual environment.
 
-    python -m local.ministack_launcher --port 4566 --home DIR
+    python -m local.ministack_launcher --port 4566 --objects DIR --temporary DIR
 
-``DIR/tmp`` is ministack's temporary folder, emptied at start and removed at stop, since it leaves its workers' code in
-there; ``DIR/s3`` keeps the objects of S3 between runs. The control plane is fresh at each start and deployed again:
-what ministack can save of it, it saves only when it stops cleanly.
+The temporary folder is emptied at start and removed at stop, since ministack leaves its workers' code in there; the
+other one keeps the objects of S3 between runs. The control plane is fresh at each start and deployed again: what
+ministack can save of it, it saves only when it stops cleanly.
 """
 
 import argparse
@@ -21,12 +21,13 @@ def main() -> None:
     """Serve until SIGTERM."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--objects", type=Path, required=True)
+    parser.add_argument("--temporary", type=Path, required=True)
     arguments = parser.parse_args()
-    temporary = arguments.home.resolve() / "tmp"
+    temporary = arguments.temporary.resolve()
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    _configure(arguments.port, temporary, arguments.home.resolve() / "s3")
+    _configure(arguments.port, temporary, arguments.objects.resolve())
     try:
         _serve()
     finally:

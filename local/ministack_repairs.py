@@ -7,6 +7,7 @@ a new version of ministack cannot be half-repaired in silence. `tests/integratio
 import inspect
 import json
 import re
+import textwrap
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from importlib.metadata import version
@@ -36,12 +37,17 @@ def apply_all() -> None:
         tell_denials_their_context,
         run_socket_functions_side_by_side,
         do_not_wait_for_silence,
+        keep_workers_whose_function_failed,
         answer_unauthorized_handshakes,
         close_on_binary_frames,
         hide_errors_of_rest_functions,
         let_publish_allow_batches,
+        let_stacks_take_over_persisted_buckets,
     ):
-        repair()
+        try:
+            repair()
+        except (AttributeError, ImportError, KeyError) as missing:
+            raise RepairError(f"ministack cannot be repaired: {repair.__name__} misses {missing}.") from missing
 
 
 def _expect(condition: bool, what: str) -> None:  # noqa: FBT001  # reads as a sentence where it is called
@@ -176,6 +182,24 @@ def do_not_wait_for_silence() -> None:
     Worker._drain_stderr_bounded = drain
 
 
+def keep_workers_whose_function_failed() -> None:
+    """Keep a worker warm after its function raised, as AWS does; stock ends it, and the next call is a cold start.
+
+    One condition in the middle of a method is the whole defect: the method is compiled again with it narrowed. An
+    answer with a `trace` comes from a worker that caught what its function raised and waits for the next call.
+    """
+    from ministack.core import lambda_runtime  # noqa: PLC0415
+
+    condition = 'if response.get("status") == "error":'
+    source = textwrap.dedent(inspect.getsource(lambda_runtime.Worker.invoke))
+    _expect(source.count(condition) == 1, "workers end otherwise")
+    _expect('"trace": traceback.format_exc()' in lambda_runtime._PYTHON_WORKER_SCRIPT, "workers answer otherwise")
+    narrowed = source.replace(condition, f'{condition[:-1]} and "trace" not in response:')
+    namespace: dict[str, Any] = {}
+    exec(compile(narrowed, lambda_runtime.__file__, "exec"), vars(lambda_runtime), namespace)  # noqa: S102  # see above
+    lambda_runtime.Worker.invoke = namespace["invoke"]
+
+
 def answer_unauthorized_handshakes() -> None:
     """Answer 401 when a socket's authorizer fails with just "Unauthorized", as AWS does; stock answers 500."""
     from ministack.core.concurrency import run_reentrant  # noqa: PLC0415
@@ -261,3 +285,35 @@ def let_publish_allow_batches() -> None:
         return "sns:Publish" if action == "sns:PublishBatch" else action
 
     iam_actions.extract_iam_action = extract_iam_action
+
+
+def let_stacks_take_over_persisted_buckets() -> None:
+    """Let a stack make a bucket whose objects were persisted, and have them; stock fails, as the name is taken.
+
+    The stack is a new one at each start, while the objects stay: once for each bucket that was on disk at the start.
+    """
+    from ministack.core.responses import get_account_id  # noqa: PLC0415
+    from ministack.services import s3  # noqa: PLC0415
+    from ministack.services.cloudformation import provisioners  # noqa: PLC0415
+
+    _source_holds(provisioners._s3_create, "_s3._bucket_owner_account(name) is not None", "buckets are made otherwise")
+    stock_conflict, stock_create = provisioners.s3_bucket_name_conflict, provisioners._s3_create
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]
+    _expect(handlers["create"] is stock_create, "buckets are made by another function")
+    persisted = set(s3._buckets._data)
+
+    def conflict(name: str) -> str | None:
+        return None if (get_account_id(), name) in persisted else stock_conflict(name)
+
+    def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> Any:
+        key = (get_account_id(), properties.get("BucketName"))
+        if key not in persisted:
+            return stock_create(logical_id, properties, stack_name)
+        persisted.remove(key)
+        kept = s3._buckets._data.pop(key)
+        name, attributes = stock_create(logical_id, properties, stack_name)
+        s3._buckets[name]["objects"].update(kept["objects"])
+        return name, attributes
+
+    provisioners.s3_bucket_name_conflict = conflict
+    handlers["create"] = provisioners._s3_create = create

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from local.failures import StackError
 
+_LINES_OF_AN_ERROR = 10
 _LEASH = Path(__file__).with_name("leash.py")
 
 
@@ -70,9 +71,15 @@ class Child:
         """Say how it ended, with the end of its output."""
         code = self.exit_code or 0
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        lines = self._log.read_text(errors="replace").strip().splitlines()
-        last = lines[-1].strip() if lines else "nothing"
-        return f"{how}; the end of {self._log}: {last}"
+        return f"{how}; the end of {self._log}: {self._last_word()}"
+
+    def _last_word(self) -> str:
+        """Return the last line, or a line shortly before it that names an error."""
+        lines = [line.strip() for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
+        errors = [
+            line for line in lines[-_LINES_OF_AN_ERROR:] if "error" in line.lower() and not line.startswith("make")
+        ]
+        return (errors or lines or ["nothing"])[-1]
 
 
 async def run(

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from argon2 import PasswordHasher
 from hongyan import stores
 from hongyan.tables import metadata
 
+from functions.user import passwords
 from local.stack import Stack
 from tests.support.deployment import Deployment, deployed
 from tests.support.gateway import LambdaContext
@@ -34,6 +36,19 @@ def whole_deployment(engines: Stack) -> Iterator[Deployment]:
     ):
         assert load("migrations.handler.handler")({}, LambdaContext())["revision"]
         yield deployment
+
+
+@pytest.fixture(autouse=True)
+def cheap_passwords(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash passwords with little work: hundreds of accounts are made. `real_passwords` leaves the work in place."""
+    if "real_passwords" in request.fixturenames:
+        return
+    monkeypatch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+
+
+@pytest.fixture
+def real_passwords() -> None:
+    """Ask for the product's own parameters of argon2."""
 
 
 @pytest.fixture

@@ -62,9 +62,9 @@ _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 class HongyanClient:
     """A person's way to a Hongyan deployment. An async context manager; safe for concurrent tasks of one event loop.
 
-    Every call raises ConnectionFailed, UnexpectedAnswer, or an ApiError; those that act for a person also NotLoggedIn and
-    SessionEnded (see hongyan_client.errors). Calls that may be repeated without harm are, a few times, when the server is busy
-    (429), away (502, 503, 504) or out of reach.
+    Every call raises ConnectionFailed, UnexpectedAnswer, or an ApiError; those that act for a person also NotLoggedIn
+    and SessionEnded (see hongyan_client.errors). Calls that may be repeated without harm are, a few times, when the
+    server is busy (429), away (502, 503, 504) or out of reach.
 
     Args:
         endpoint: any base address of the deployment under which ``/v1/endpoints`` answers, e.g. its ``rest_url``.
@@ -106,7 +106,7 @@ class HongyanClient:
     # Account and session.
 
     async def register(self, username: str, password: str, nickname: str | None = None) -> Me:
-        """Create an account. Raises Conflict for a taken username, ValidationFailed for what is no username or password."""
+        """Create an account. Raises Conflict for a taken username, ValidationFailed for a bad name or password."""
         body = {"username": username, "password": password} | ({"nickname": nickname} if nickname else {})
         return await self._open(Me, "POST", "/v1/users", body)
 
@@ -139,7 +139,7 @@ class HongyanClient:
         return _parse(User, await self._act("GET", f"/v1/users/{_segment(user_id)}", repeatable=True))
 
     async def search_users(self, words: str) -> list[User]:
-        """Return the people whose names are like ``words``. Raises NotFound (route_not_found) where there is no search."""
+        """Return people with names like ``words``. Raises NotFound (route_not_found) where there is no search."""
         answer = await self._act("GET", "/v1/users/search", params={"q": words}, repeatable=True)
         return list(_parse(Page[User], answer).items)
 
@@ -152,8 +152,8 @@ class HongyanClient:
     async def request_friend(self, user_id: str, message: str = "") -> FriendRequest:
         """Ask somebody to become friends.
 
-        Asking twice returns the first request; when the other side has already asked, both are friends then and the request
-        is "accepted". Raises Conflict for a friend, ValidationFailed for oneself, NotFound.
+        Asking twice returns the first request; when the other side has already asked, both are friends then and the
+        request is "accepted". Raises Conflict for a friend, ValidationFailed for oneself, NotFound.
         """
         body = {"user_id": user_id} | ({"message": message} if message else {})
         return _parse(FriendRequest, await self._act("POST", "/v1/friend-requests", body))
@@ -185,7 +185,7 @@ class HongyanClient:
     async def send(self, draft: Draft) -> Message:
         """Store a message; the same draft again returns the first message.
 
-        Raises NotFound when not in the conversation, ValidationFailed, Conflict when the ``client_id`` was another message's.
+        Raises NotFound when not in the conversation, ValidationFailed, Conflict for another message's ``client_id``.
         """
         path = f"/v1/conversations/{_segment(draft.conversation_id)}/messages"
         return _parse(Message, await self._act("POST", path, draft.body(), repeatable=True))
@@ -193,7 +193,7 @@ class HongyanClient:
     async def history(
         self, conversation_id: str, *, before_seq: int | None = None, after_seq: int | None = None, limit: int = 20
     ) -> Page[Message]:
-        """Return messages in ascending ``seq``: the ``limit`` (1 to 100) newest, or the nearest before or after a ``seq``.
+        """Return messages in ascending ``seq``: the ``limit`` (1 to 100) newest, or the nearest to a ``seq``.
 
         ``next_cursor`` is None when there are no more in that direction. Raises NotFound.
         """
@@ -203,7 +203,7 @@ class HongyanClient:
         return _parse(Page[Message], await self._act("GET", path, params=params, repeatable=True))
 
     async def mark_read(self, conversation_id: str, seq: int) -> Reading:
-        """Say up to where one has read; returns what stands, which never goes back. Raises NotFound, ValidationFailed."""
+        """Say up to where one has read; what is returned never goes back. Raises NotFound, ValidationFailed."""
         path = f"/v1/conversations/{_segment(conversation_id)}/read"
         return _parse(Reading, await self._act("PUT", path, {"seq": seq}, repeatable=True))
 
@@ -262,7 +262,7 @@ class HongyanClient:
             raise SessionEnded(error.code) from error
 
     async def _refresh(self, stale_token: str) -> Session:
-        """Refresh unless somebody has: many calls fail at once when a token runs out, and a refresh token works once."""
+        """Refresh unless somebody has: many calls fail at once when a token runs out, a refresh token works once."""
         async with self._refreshing, self._store.lock():
             session = self._current()
             if session.access_token != stale_token:

@@ -1,86 +1,93 @@
-"""The errors of this package.
+"""What can go wrong. `str` of each is a sentence for people.
 
 HongyanError
-├── Unreachable            no answer: connection refused or lost, time-out, something else answered
-├── SessionEnded           the session is over: log in again
-├── FrameTooLarge          refused before sending: over 32 KiB
-└── ApiError               the server's problem object (RFC 9457)
-    ├── BadRequest         400
-    ├── Unauthorized       401
-    ├── Forbidden          403
-    ├── NotFound           404
-    ├── Conflict           409
-    ├── Unprocessable      422
-    ├── TooManyRequests    429
-    └── ServerError        5xx
+├── ConnectionFailed         no answer: out of reach, too slow, connection lost or closed
+├── UnexpectedAnswer         what answered does not speak Hongyan's protocol
+├── NotLoggedIn              the call needs a session
+├── SessionEnded             the session is over: log in again
+├── LiveClosed            the caller closed the live connection that it waits for
+├── NotAcknowledged          a message was sent, and whether it is stored is not known
+├── Unsendable               a frame that the protocol does not take, so it was not sent
+└── ApiError                 the server's problem object (RFC 9457)
+    ├── BadRequest           400
+    ├── Unauthorized         401
+    ├── Forbidden            403
+    ├── NotFound             404
+    ├── Conflict             409
+    ├── ValidationFailed     422
+    ├── TooManyRequests      429
+    └── ServerError          5xx
 """
+# ruff: noqa: N818 - named for what happened, as the server's codes are
 
 from collections.abc import Mapping
-from typing import Any
 
-import httpx
-from pydantic import BaseModel, Field, ValidationError
+from hongyan_client.models import Problem
 
-SERVER_ERRORS_FROM = 500
+_SERVER_ERROR = 500
 
 
 class HongyanError(Exception):
-    """Whatever this package raises on purpose; `str` of it is a sentence for people."""
+    """Base of whatever this package raises on purpose."""
 
 
-class Unreachable(HongyanError):  # noqa: N818  # a state, read as one
-    """The server did not answer, or what answered does not speak its protocol."""
+class ConnectionFailed(HongyanError):
+    """The server did not answer."""
 
 
-class SessionEnded(HongyanError):  # noqa: N818  # the fact that the server tells
-    """The session is over, by `reason`; its tokens are worth nothing any more."""
+class UnexpectedAnswer(HongyanError):
+    """What answered does not speak Hongyan's protocol."""
+
+
+class NotLoggedIn(HongyanError):
+    """The call acts for a person, and nobody is logged in."""
+
+    def __init__(self) -> None:
+        super().__init__("Nobody is logged in.")
+
+
+class SessionEnded(HongyanError):
+    """The session is over; ``reason`` is the server's code or reason, e.g. replaced."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"The session has ended ({reason}); log in again.")
         self.reason = reason
 
 
-class FrameTooLarge(HongyanError):  # noqa: N818
-    """A frame would be over the protocol's limit, so it was not sent."""
-
-    def __init__(self, size: int, limit: int) -> None:
-        super().__init__(f"The frame has {size} bytes, more than the {limit} that the server takes.")
+class LiveClosed(HongyanError):
+    """The live connection was closed by its owner."""
 
 
-class FieldError(BaseModel):
-    """Where a fault of a request is, and what it is."""
+class NotAcknowledged(HongyanError):
+    """No acknowledgement within ``seconds``. Sending again with the same ``client_id`` stores the message once."""
 
-    loc: list[str | int]
-    msg: str
+    def __init__(self, client_id: str, seconds: float) -> None:
+        super().__init__(f"The message was not acknowledged within {seconds:g} s; it may be stored or not.")
+        self.client_id = client_id
 
 
-class Problem(BaseModel):
-    """The server's problem object (RFC 9457) with its extension members."""
-
-    title: str
-    status: int
-    code: str
-    detail: str = ""
-    request_id: str | None = None
-    errors: list[FieldError] = Field(default_factory=list)
+class Unsendable(HongyanError):
+    """The frame was not sent, as the protocol does not take it."""
 
 
 class ApiError(HongyanError):
-    """The server refused. `code` never changes and is what to go by; `detail` is for people.
+    """The server refused. Go by ``code``, which never changes.
 
-    `retry_after` is in seconds, None when the server did not say.
+    ``status`` is HTTP's, ``detail`` is for people, ``request_id`` names the call in the server's logs, ``errors`` are
+    ``{"loc": [...], "msg": ...}`` and empty but for 422, ``retry_after`` is in seconds and None when the server did not say.
     """
 
     def __init__(self, problem: Problem, retry_after: float | None = None) -> None:
-        faults = "; ".join(f"{'.'.join(str(part) for part in fault.loc)}: {fault.msg}" for fault in problem.errors)
-        super().__init__(" ".join(part for part in (problem.detail or problem.title, faults) if part))
         self.code = problem.code
         self.status = problem.status
-        self.title = problem.title
-        self.detail = problem.detail
+        self.detail = problem.detail or problem.title
         self.request_id = problem.request_id
-        self.errors = problem.errors
+        self.errors = list(problem.errors or ())
         self.retry_after = retry_after
+        faults = "; ".join(
+            f"{'.'.join(map(str, error.get('loc', [])))}: {error.get('msg', '')}" for error in self.errors
+        )
+        super().__init__(f"{self.detail or self.code} ({faults})" if faults else self.detail or self.code)
 
 
 class BadRequest(ApiError):
@@ -96,23 +103,23 @@ class Forbidden(ApiError):
 
 
 class NotFound(ApiError):
-    """404, also for what the caller may not see."""
+    """404, also for what one may not see."""
 
 
 class Conflict(ApiError):
     """409."""
 
 
-class Unprocessable(ApiError):
-    """422; `errors` says which fields are wrong."""
+class ValidationFailed(ApiError):
+    """422; ``errors`` says where."""
 
 
 class TooManyRequests(ApiError):
-    """429; `retry_after` says when to come again."""
+    """429."""
 
 
 class ServerError(ApiError):
-    """5xx: not the caller's fault; the same again later may do."""
+    """5xx: the same again, later, may do."""
 
 
 _BY_STATUS: Mapping[int, type[ApiError]] = {
@@ -121,37 +128,12 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
     403: Forbidden,
     404: NotFound,
     409: Conflict,
-    422: Unprocessable,
+    422: ValidationFailed,
     429: TooManyRequests,
 }
 
 
-def api_error(problem: Mapping[str, Any], retry_after: float | None = None) -> ApiError:
-    """Make the error of a problem object.
-
-    Raises `pydantic.ValidationError` when it is none.
-    """
-    told = Problem.model_validate(problem)
-    kind = ServerError if told.status >= SERVER_ERRORS_FROM else _BY_STATUS.get(told.status, ApiError)
-    return kind(told, retry_after)
-
-
-def error_of(response: httpx.Response) -> ApiError:
-    """Make the error of a refusing answer.
-
-    A gateway in front of the application answers without a problem object; its status then stands for the code.
-    """
-    retry_after = _seconds(response.headers.get("retry-after"))
-    try:
-        return api_error(response.json(), retry_after)
-    except (ValueError, ValidationError):
-        title = f"The server answered {response.status_code} {response.reason_phrase}.".replace(" .", ".")
-        return api_error(
-            {"title": title, "status": response.status_code, "code": f"http_{response.status_code}"}, retry_after
-        )
-
-
-def _seconds(header: str | None) -> float | None:
-    if header is None or not header.isascii() or not header.isdigit():
-        return None
-    return float(header)
+def error_for(problem: Problem, retry_after: float | None = None) -> ApiError:
+    """Return the error that a problem object stands for."""
+    kind = ServerError if problem.status >= _SERVER_ERROR else _BY_STATUS.get(problem.status, ApiError)
+    return kind(problem, retry_after)

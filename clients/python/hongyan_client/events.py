@@ -12,7 +12,7 @@ class MessageEvent(Model):
 
 
 class MessageRead(Model):
-    """Somebody, oneself on another device too, has read further. May be old: a ``seq`` below a known one says nothing."""
+    """Somebody, or oneself elsewhere, has read further. May be old: a ``seq`` below a known one says nothing."""
 
     reading: Reading
 

@@ -1,7 +1,8 @@
-"""The order of messages, without any I/O: what was seen, what may be shown, what is missing, what is not yet acknowledged.
+"""The order of messages, without any I/O: what was seen, may be shown, is missing, or is not yet acknowledged.
 
-The server delivers at least once and in any order (docs/asyncapi.yaml, "Events"), and the same message may come as an event, as
-an acknowledgement and in a page of history. Whatever comes here, in whatever order, leaves once and in order of `seq`.
+The server delivers at least once and in any order (docs/asyncapi.yaml, "Events"), and the same message may come as an
+event, as an acknowledgement and in a page of history. Whatever comes here, in whatever order, leaves once and in order
+of `seq`.
 """
 
 from collections import OrderedDict
@@ -33,8 +34,8 @@ class Timeline:
         """Take a page of history that was asked for after some ``seq``, ascending; return what may be shown now.
 
         The page is the server's word that between the asked ``seq`` and the page's last one there is nothing else that
-        the caller may read (messages before one joined, or hidden ones): holes inside it are no gaps. So a page must only
-        be merged when it was asked for after a ``seq`` not above ``released``.
+        the caller may read (messages before one joined, or hidden ones): holes inside it are no gaps. So a page must
+        only be merged when it was asked for after a ``seq`` not above ``released``.
         """
         if not page:
             return []
@@ -59,9 +60,6 @@ class Timelines:
     def __init__(self) -> None:
         self._timelines: dict[str, Timeline] = {}
 
-    def __contains__(self, conversation_id: str) -> bool:
-        return conversation_id in self._timelines
-
     def begin(self, conversation_id: str, released: int = 0) -> None:
         """Hold that everything up to ``released`` is already known. Changes nothing about a timeline that there is."""
         self._timelines.setdefault(conversation_id, Timeline(released))
@@ -78,6 +76,15 @@ class Timelines:
     def merge(self, conversation_id: str, page: Sequence[Message]) -> list[Message]:
         """See Timeline.merge."""
         return self._timelines.setdefault(conversation_id, Timeline()).merge(page)
+
+    def has_gap(self, conversation_id: str) -> bool:
+        """See Timeline.has_gap."""
+        timeline = self._timelines.get(conversation_id)
+        return timeline is not None and timeline.has_gap
+
+    def forget(self, conversation_id: str) -> None:
+        """Forget a conversation that the caller is no longer in."""
+        self._timelines.pop(conversation_id, None)
 
     def gaps(self) -> list[str]:
         """Return the ids of the conversations in which something is missing."""

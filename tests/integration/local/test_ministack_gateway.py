@@ -44,8 +44,9 @@ class Gateway(NamedTuple):
             socket.send(frame)
             return str(socket.recv(timeout=30))
 
-    def invoke(self, function: str) -> Any:
-        return json.loads(self.client("lambda").invoke(FunctionName=function, Payload=b"{}")["Payload"].read())
+    def invoke(self, function: str, **event: str) -> Any:
+        answer = self.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
+        return json.loads(answer["Payload"].read())
 
     def client(self, service: Any) -> Any:
         return account().client(service, endpoint_url=self.endpoint_url)
@@ -240,6 +241,17 @@ def _quickest_call(gateway: Gateway) -> float:
         return time.perf_counter() - began
 
     return min(seconds() for _ in range(10))
+
+
+def test_a_function_that_failed_stays_warm(stock: Gateway, repaired: Gateway) -> None:
+    assert len(_workers_around_a_failure(stock)) == 2
+    assert len(_workers_around_a_failure(repaired)) == 1
+
+
+def _workers_around_a_failure(gateway: Gateway) -> set[int]:
+    before = gateway.invoke("moody")
+    assert gateway.invoke("moody", mood="bad")["errorMessage"] == "not today"
+    return {before, gateway.invoke("moody")}
 
 
 def test_a_function_that_may_publish_may_publish_batches(stock: Gateway, repaired: Gateway) -> None:

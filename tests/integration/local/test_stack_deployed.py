@@ -71,6 +71,5 @@ def test_a_stopped_stack_leaves_no_process_and_no_temporary_file(stack: Stack, f
     stack.stop()
     assert processes_of(folder) == []
     assert not (folder / "tmp").exists()
-    assert not (folder / "ministack" / "tmp").exists()
     assert not (folder / "endpoints.json").exists()
     assert not (folder / "supervisor.json").exists()

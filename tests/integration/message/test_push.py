@@ -283,12 +283,12 @@ def test_the_sweeper_leaves_fresh_rows_to_the_function_that_wrote_them(deploymen
 def test_the_sweeper_empties_a_long_outbox(deployment: Deployment) -> None:
     with stores.engine().begin() as connection:
         outbox.write(
-            connection, [event("message.read", ConversationAudience(conversation_id="c"), seq=n) for n in range(450)]
+            connection, [event("message.read", ConversationAudience(conversation_id="c"), seq=n) for n in range(210)]
         )
     left_behind()
 
-    assert sweep() == 450
-    assert len(deployment.queued()) == 450
+    assert sweep() == 210
+    assert len(deployment.queued()) == 210
 
 
 def test_two_sweepers_at_once_announce_each_event_once(deployment: Deployment) -> None:

@@ -144,7 +144,7 @@ def test_a_wrong_password_and_an_unknown_user_get_one_answer(deployment: Deploym
     assert {**wrong.json, "request_id": ""} == {**unknown.json, "request_id": ""}
 
 
-def test_a_wrong_password_and_an_unknown_user_take_the_same_time(deployment: Deployment) -> None:
+def test_a_wrong_password_and_an_unknown_user_take_the_same_time(deployment: Deployment, real_passwords: None) -> None:
     register("alice")
 
     def seconds(username: str) -> float:

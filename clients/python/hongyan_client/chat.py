@@ -1,0 +1,233 @@
+"""A conversation in a terminal, or through pipes."""
+
+import asyncio
+import os
+import sys
+import threading
+import unicodedata
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.patch_stdout import patch_stdout
+
+from hongyan_client.api import HongyanClient
+from hongyan_client.errors import ApiError, ConnectionFailed, HongyanError
+from hongyan_client.events import ConnectionLost, ConnectionRestored, MessageEvent
+from hongyan_client.live import Live
+from hongyan_client.models import Conversation, Friend, Message
+
+_HISTORY = 20
+_QUIT = "/quit"
+_LAST_READ_SECONDS = 10.0
+
+
+def printable(text: str) -> str:
+    """Return others' words safe for a terminal: no escape sequences, and no line that looks like another one's."""
+    safe = (
+        character if character in "\n\t" or unicodedata.category(character) != "Cc" else "\N{REPLACEMENT CHARACTER}"
+        for character in text.replace("\r\n", "\n")
+    )
+    return "".join(safe).replace("\n", "\n       ")
+
+
+def find_friend(friends: list[Friend], wanted: str) -> Friend:
+    """Return the friend of this username, id, remark or nickname. Raises HongyanError for none or several."""
+    word = wanted.casefold()
+    for friend in friends:
+        if word in {friend.user.username.casefold(), friend.user.id.casefold()}:
+            return friend
+    named = [
+        friend for friend in friends if word in {friend.user.nickname.casefold(), (friend.remark or "").casefold()}
+    ]
+    if not named:
+        raise HongyanError(f"You have no friend {wanted!r}; `hongyan friends` lists them.")
+    if len(named) > 1:
+        usernames = ", ".join(friend.user.username for friend in named)
+        raise HongyanError(f"Several friends are called {wanted!r}: {usernames}. Take the username.")
+    return named[0]
+
+
+async def find_conversation(client: HongyanClient, friend: Friend) -> Conversation:
+    """Return the single conversation with a friend. Raises HongyanError when there is none."""
+    for conversation in await client.conversations():
+        if conversation.kind == "single" and conversation.peer and conversation.peer.id == friend.user.id:
+            return conversation
+    raise HongyanError(f"There is no conversation with {friend.user.username}.")
+
+
+class Chat:
+    """One person's view of one conversation with a friend."""
+
+    def __init__(self, live: Live, conversation: Conversation, friend: Friend, own_id: str) -> None:
+        self._live = live
+        self._conversation_id = conversation.id
+        self._own_id = own_id
+        self._name = printable(friend.remark or friend.user.nickname or friend.user.username)
+        self._pending: list[str] = []
+        self._sending: set[asyncio.Task[None]] = set()
+        self._only_others = False
+        self._shown_seq = conversation.read_seq
+        self._unmarked = asyncio.Event()
+        self._redraw: Callable[[], None] = lambda: None
+        self.refused = 0
+
+    async def in_terminal(self) -> None:
+        """Type and read until /quit or end of input."""
+        # The line that was typed is erased: it comes back above the prompt when it is stored.
+        prompt: PromptSession[str] = PromptSession(erase_when_done=True)
+        self._redraw = prompt.app.invalidate
+        with patch_stdout():
+            await self._while_listening(self._type(prompt))
+
+    async def through_pipes(self, stay_seconds: float) -> None:
+        """Send each line of standard input, wait until all are acknowledged, and listen for ``stay_seconds`` more."""
+        self._only_others = True
+        await self._while_listening(self._pipe(stay_seconds))
+
+    async def _type(self, prompt: PromptSession[str]) -> None:
+        while True:
+            try:
+                line = await prompt.prompt_async(self._prompt)
+            except (EOFError, KeyboardInterrupt):
+                break
+            if line.strip() == _QUIT:
+                break
+            self._send_soon(line)
+        await self._all_sent()
+
+    def _prompt(self) -> str:
+        pending = "".join(f"  …    {printable(line)}\n" for line in self._pending)
+        return f"{pending}> "
+
+    async def _pipe(self, stay_seconds: float) -> None:
+        async for line in _lines_of_stdin():
+            if line.strip() == _QUIT:
+                break
+            self._send_soon(line)
+        await self._all_sent()
+        await asyncio.sleep(stay_seconds)
+
+    def _send_soon(self, line: str) -> None:
+        if not line.strip():
+            return
+        self._pending.append(line)
+        task = asyncio.create_task(self._send(line))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def _send(self, line: str) -> None:
+        try:
+            await self._live.send_text(self._conversation_id, line)
+        except HongyanError as error:
+            self.refused += 1
+            print(f"Not sent: {printable(line)}\n       {error}", file=sys.stderr)  # noqa: T201
+        finally:
+            self._pending.remove(line)
+            self._redraw()
+
+    async def _all_sent(self) -> None:
+        if self._sending:
+            await asyncio.wait(self._sending)
+
+    async def _while_listening(self, speaking: Coroutine[Any, Any, None]) -> None:
+        """Show what comes until ``speaking`` is done. Raises SessionEnded when the session is over before."""
+        listening = [asyncio.create_task(self._listen()), asyncio.create_task(self._keep_marking_read())]
+        speech = asyncio.create_task(speaking)
+        try:
+            done, _ = await asyncio.wait([speech, *listening], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in (speech, *listening):
+                task.cancel()
+            await asyncio.gather(speech, *listening, return_exceptions=True)
+        async with asyncio.timeout(_LAST_READ_SECONDS):
+            await self._mark_read()
+
+    async def _listen(self) -> None:
+        async for event in self._live.events():
+            match event:
+                case MessageEvent(message=message) if message.conversation_id == self._conversation_id:
+                    self.show(message)
+                case ConnectionLost():
+                    print("       Connection lost; reconnecting.", file=sys.stderr)  # noqa: T201
+                case ConnectionRestored():
+                    print("       Connected again.", file=sys.stderr)  # noqa: T201
+
+    def show(self, message: Message) -> None:
+        """Print one message, and have it marked as read when it is the friend's."""
+        own = message.sender_id == self._own_id
+        if message.type == "text" and not (own and self._only_others):
+            time = message.created_at.astimezone().strftime("%H:%M")
+            print(f"{time}  {'you' if own else self._name}: {printable(message.text or '(recalled)')}", flush=True)  # noqa: T201
+        if not own and message.seq > self._shown_seq:
+            self._shown_seq = message.seq
+            self._unmarked.set()
+
+    async def _keep_marking_read(self) -> None:
+        while True:
+            await self._unmarked.wait()
+            await self._mark_read()
+
+    async def _mark_read(self) -> None:
+        """Tell the newest that was shown: one call for many messages that came together."""
+        if not self._unmarked.is_set():
+            return
+        self._unmarked.clear()
+        try:
+            await self._live.mark_read(self._conversation_id, self._shown_seq)
+        except (ApiError, ConnectionFailed) as error:
+            print(f"       Not marked as read: {error}", file=sys.stderr)  # noqa: T201
+
+
+async def chat(client: HongyanClient, friend_name: str, stay_seconds: float | None) -> bool:
+    """Chat with a friend; return whether everything typed was stored.
+
+    Without a terminal on standard input the lines come from there; then ``stay_seconds`` is how long to listen on.
+    """
+    friend = find_friend(await client.friends(), friend_name)
+    conversation = await find_conversation(client, friend)
+    me = await client.me()
+    history = await client.history(conversation.id, limit=_HISTORY)
+    seen = history.items[-1].seq if history.items else conversation.last_seq
+    async with client.live(since={conversation.id: seen}) as live:
+        through_pipes = not sys.stdin.isatty()
+        view = Chat(live, conversation, friend, me.id)
+        for message in history.items:
+            view.show(message)
+        if through_pipes:
+            await view.through_pipes(stay_seconds or 0.0)
+        else:
+            await view.in_terminal()
+        return not view.refused
+
+
+async def _lines_of_stdin() -> AsyncIterator[str]:
+    """Yield the lines of standard input. A thread of its own reads them: files cannot be awaited.
+
+    It is a daemon, so that a read which never ends does not keep the program from ending.
+    """
+    loop = asyncio.get_running_loop()
+    lines: asyncio.Queue[str | None] = asyncio.Queue()
+
+    def read() -> None:
+        # Below sys.stdin, whose lock a blocked reader would hold when Python ends.
+        rest = b""
+        with suppress(RuntimeError):  # the loop is closed: nobody wants more lines
+            while part := os.read(sys.stdin.fileno(), 65_536):
+                *whole, rest = (rest + part).split(b"\n")
+                for line in whole:
+                    loop.call_soon_threadsafe(lines.put_nowait, _decoded(line))
+            if rest:
+                loop.call_soon_threadsafe(lines.put_nowait, _decoded(rest))
+            loop.call_soon_threadsafe(lines.put_nowait, None)
+
+    threading.Thread(target=read, name="hongyan-stdin", daemon=True).start()
+    while (line := await lines.get()) is not None:
+        yield line
+
+
+def _decoded(line: bytes) -> str:
+    return line.decode(errors="replace").rstrip("\r")

@@ -1,0 +1,325 @@
+"""A server that misbehaves on demand: real HTTP and WebSockets on loopback, state in memory.
+
+The real server cannot be told to lose an acknowledgement or to deliver an event twice. This one can; it knows two
+people, `alice` and `bob`, who are friends and have one conversation.
+"""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from secrets import token_urlsafe
+from socket import create_server
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+PASSWORD = "correct horse"
+CONVERSATION = "01M84QZ9WYJMRNV7E9Z0C1HT0H"
+_AT = "2026-11-23T17:48:23.123Z"
+
+
+def problem(status: int, code: str, headers: dict[str, str] | None = None) -> Response:
+    body = {"type": f"urn:hongyan:problem:{code}", "title": code, "status": status, "detail": f"It is {code}."}
+    return JSONResponse(
+        {**body, "code": code, "request_id": "r"}, status, headers, media_type="application/problem+json"
+    )
+
+
+def profile(username: str) -> dict[str, Any]:
+    return {"id": f"id-{username}", "username": username, "nickname": username, "description": "", "avatar": None}
+
+
+class StandIn:
+    """What the tests look into (`messages`, `calls`, `frames`) and how they make it misbehave (the rest)."""
+
+    def __init__(self, base: str) -> None:
+        self.base = base
+        self.messages: list[dict[str, Any]] = []
+        self.calls: Counter[str] = Counter()
+        self.frames: list[dict[str, Any]] = []
+        self.refusals: dict[str, list[Response]] = {}
+        """Answers to be given instead, by "METHOD path"."""
+        self.frame_errors: list[str] = []
+        """Codes with which the next `send` frames are refused."""
+        self.lost_acks = 0
+        """How many of the next messages are stored without a word to their sender."""
+        self.cut_with_ack = False
+        self.copies = 1
+        """How often each event is delivered."""
+        self.silent = False
+        """Whether `ping` is not answered."""
+        self.resync = False
+        """Whether the next `pong` says so."""
+        self.sockets: dict[WebSocket, str] = {}
+        self.connected = asyncio.Event()
+        self._access: dict[str, str] = {}
+        self._refresh: dict[str, str] = {}
+        self._tickets: dict[str, str] = {}
+
+    # What a test does to it.
+
+    def expire_access_tokens(self) -> None:
+        self._access.clear()
+
+    def end_sessions(self) -> None:
+        self._access.clear()
+        self._refresh.clear()
+
+    async def cut(self) -> None:
+        """Lose every connection."""
+        self.connected.clear()
+        for socket in list(self.sockets):
+            self.sockets.pop(socket, None)
+            await socket.close(1012)
+
+    def store(self, sender: str, text: str, client_id: str | None = None) -> dict[str, Any]:
+        """Store a message and tell nobody; the same `client_id` again returns the first one."""
+        name = client_id or token_urlsafe(8)
+        for message in self.messages:
+            if (message["sender_id"], message["client_id"]) == (f"id-{sender}", name):
+                return message
+        seq = len(self.messages) + 1
+        message = {
+            "id": f"m-{seq}",
+            "conversation_id": CONVERSATION,
+            "seq": seq,
+            "client_id": name,
+            "sender_id": f"id-{sender}",
+            "type": "text",
+            "content": {"text": text},
+            "reply_to_seq": None,
+            "mentions": [],
+            "reactions": [],
+            "created_at": _AT,
+            "edited_at": None,
+            "recalled_at": None,
+        }
+        self.messages.append(message)
+        return message
+
+    async def announce(self, *messages: dict[str, Any]) -> None:
+        """Tell every connection of messages, in the order given."""
+        for message in messages:
+            await self.tell("message.created", {"message": message}, f"e-{message['id']}")
+
+    async def tell(self, kind: str, data: dict[str, Any], event_id: str) -> None:
+        event = {"type": kind, "event_id": event_id, "at": _AT, "data": data}
+        for socket in list(self.sockets):
+            for _ in range(self.copies):
+                await _send(socket, {"type": "events", "events": [event]})
+
+    async def end_session(self, session_id: str, reason: str) -> None:
+        await self.tell("session.ended", {"session_id": session_id, "reason": reason}, f"e-{session_id}")
+
+    # REST.
+
+    async def rest(self, request: Request) -> Response:
+        call = f"{request.method} {request.url.path}"
+        self.calls[call] += 1
+        if planned := self.refusals.get(call):
+            return planned.pop(0)
+        body: dict[str, Any] = json.loads(await request.body() or b"{}")
+        if open_answer := self._open_call(call, body):
+            return open_answer
+        username = self._access.get(request.headers.get("authorization", "").removeprefix("Bearer "))
+        if username is None:
+            return problem(401, "token_invalid")
+        return self._own_call(call, username, body, request)
+
+    def _open_call(self, call: str, body: dict[str, Any]) -> Response | None:  # noqa: PLR0911 - one for each route
+        match call:
+            case "GET /v1/endpoints":
+                return JSONResponse({"rest_url": self.base, "websocket_url": self._socket_url(), "version": "0"})
+            case "POST /v1/users" if body["username"] == "taken":
+                return problem(409, "username_taken")
+            case "POST /v1/users":
+                return JSONResponse({**profile(body["username"]), "phone": None, "created_at": _AT}, 201)
+            case "POST /v1/sessions" if body["password"] != PASSWORD:
+                return problem(401, "credentials_invalid")
+            case "POST /v1/sessions":
+                return self._session(body["username"])
+            case "POST /v1/sessions/refresh":
+                username = self._refresh.pop(body["refresh_token"], None)
+                return problem(401, "refresh_token_invalid") if username is None else self._session(username)
+        return None
+
+    def _own_call(  # noqa: PLR0911 - one for each route
+        self, call: str, username: str, body: dict[str, Any], request: Request
+    ) -> Response:
+        messages = f"/v1/conversations/{CONVERSATION}/messages"
+        match call:
+            case "GET /v1/users/me":
+                return JSONResponse({**profile(username), "phone": None, "created_at": _AT})
+            case "DELETE /v1/sessions/current":
+                self.end_sessions()
+                return Response(status_code=204)
+            case "POST /v1/ws-tickets":
+                ticket = token_urlsafe(8)
+                self._tickets[ticket] = username
+                return JSONResponse({"ticket": ticket, "url": self._socket_url()}, 201)
+            case "GET /v1/friend-requests":
+                return _page([])
+            case "GET /v1/friends":
+                return _page([{"user": profile(_other(username)), "remark": None, "since": _AT}])
+            case "GET /v1/conversations":
+                return _page([self._conversation(username)])
+            case _ if call == f"GET {messages}":
+                return self._history(request)
+            case _ if call == f"POST {messages}":
+                return JSONResponse(self.store(username, body["content"]["text"], body["client_id"]), 201)
+            case _ if call == f"PUT /v1/conversations/{CONVERSATION}/read":
+                return JSONResponse(_reading(username, body["seq"]))
+        return problem(404, "route_not_found")
+
+    def _session(self, username: str) -> Response:
+        access, refresh = f"hya_{token_urlsafe(8)}", f"hyr_{token_urlsafe(8)}"
+        self._access[access] = self._refresh[refresh] = username
+        tokens = {"access_token": access, "expires_in": 3600, "refresh_token": refresh}
+        return JSONResponse({**tokens, "session_id": f"s-{username}", "user": profile(username)}, 201)
+
+    def _conversation(self, username: str) -> dict[str, Any]:
+        return {
+            "id": CONVERSATION,
+            "kind": "single",
+            "peer": profile(_other(username)),
+            "muted": False,
+            "last_message": self.messages[-1] if self.messages else None,
+            "last_seq": len(self.messages),
+            "read_seq": 0,
+            "unread_count": 0,
+            "pinned": False,
+            "created_at": _AT,
+            "last_activity_at": _AT,
+        }
+
+    def _history(self, request: Request) -> Response:
+        limit = int(request.query_params.get("limit", "20"))
+        after = request.query_params.get("after_seq")
+        if after is None:
+            before = int(request.query_params.get("before_seq", len(self.messages) + 1))
+            older = self.messages[: before - 1]
+            return _page(older[-limit:], "older" if len(older) > limit else None)
+        newer = self.messages[int(after) :]
+        return _page(newer[:limit], "newer" if len(newer) > limit else None)
+
+    # The socket.
+
+    async def socket(self, socket: WebSocket) -> None:
+        username = self._tickets.pop(socket.query_params.get("ticket", ""), None)
+        if username is None:
+            await socket.send_denial_response(problem(401, "ticket_invalid"))
+            return
+        await socket.accept()
+        self.sockets[socket] = username
+        self.connected.set()
+        with suppress(WebSocketDisconnect):
+            while True:
+                await self._frame(socket, username, json.loads(await socket.receive_text()))
+        self.sockets.pop(socket, None)
+
+    async def _frame(self, socket: WebSocket, username: str, frame: dict[str, Any]) -> None:
+        self.frames.append(frame)
+        match frame["action"]:
+            case "ping" if self.silent:
+                return
+            case "ping":
+                resync, self.resync = self.resync, False
+                await _answer(socket, frame, "pong", {"resync": resync})
+            case "read":
+                await _answer(socket, frame, "ack", _reading(username, frame["seq"]))
+            case "send":
+                await self._take(socket, username, frame)
+
+    async def _take(self, socket: WebSocket, username: str, frame: dict[str, Any]) -> None:
+        if self.frame_errors:
+            code = self.frame_errors.pop(0)
+            status = 503 if code == "service_unavailable" else 404
+            await _answer(
+                socket, frame, "error", {"title": code, "status": status, "detail": code, "code": code, "type": "t"}
+            )
+            return
+        sent = frame["message"]
+        message = self.store(username, sent["content"]["text"], sent["client_id"])
+        if self.lost_acks:
+            self.lost_acks -= 1
+            if self.cut_with_ack:
+                await self.cut()
+            return
+        await _answer(socket, frame, "ack", {"message": message})
+        await self.announce(message)
+
+    def _socket_url(self) -> str:
+        return self.base.replace("http", "ws", 1) + "/socket"
+
+
+def _other(username: str) -> str:
+    return "bob" if username == "alice" else "alice"
+
+
+def _reading(username: str, seq: int) -> dict[str, Any]:
+    return {"conversation_id": CONVERSATION, "user_id": f"id-{username}", "seq": seq}
+
+
+def _page(items: list[dict[str, Any]], next_cursor: str | None = None) -> Response:
+    return JSONResponse({"items": items, "next_cursor": next_cursor})
+
+
+async def _answer(socket: WebSocket, frame: dict[str, Any], kind: str, data: dict[str, Any]) -> None:
+    await _send(socket, {"type": kind, "id": frame.get("id"), "data": data})
+
+
+async def _send(socket: WebSocket, frame: dict[str, Any]) -> None:
+    await socket.send_text(json.dumps(frame, ensure_ascii=False))
+
+
+class Host:
+    """Serves one `StandIn` after the other at the same address: starting a server takes longer than a test."""
+
+    def __init__(self, base: str) -> None:
+        self._base = base
+        self.current = StandIn(base)
+
+    async def renew(self) -> StandIn:
+        """Lose all connections and begin with nothing stored and no fault."""
+        await self.current.cut()
+        self.current = StandIn(self._base)
+        return self.current
+
+    async def rest(self, request: Request) -> Response:
+        return await self.current.rest(request)
+
+    async def socket(self, socket: WebSocket) -> None:
+        await self.current.socket(socket)
+
+
+@asynccontextmanager
+async def hosting() -> AsyncIterator[Host]:
+    """Serve on a free loopback port, in the caller's event loop."""
+    listener = create_server(("127.0.0.1", 0))
+    host = Host(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+    routes = [WebSocketRoute("/socket", host.socket), Route("/v1/{path:path}", host.rest, methods=methods)]
+    config = uvicorn.Config(Starlette(routes=routes), log_level="error", lifespan="off", ws="websockets-sansio")
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield host
+    finally:
+        await host.current.cut()
+        server.should_exit = True
+        await serving
+        listener.close()
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[StandIn]:
+    """Run one more server beside the one that the tests share."""
+    async with hosting() as host:
+        yield host.current

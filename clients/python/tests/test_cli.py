@@ -1,0 +1,209 @@
+"""The command line as people use it: the installed program, its output, its exit code, the files it leaves."""
+
+import asyncio
+import json
+import os
+import stat
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hongyan_client.cli import app
+from stand_in import CONVERSATION, PASSWORD, StandIn, running
+from typer.testing import CliRunner
+
+
+@dataclass
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class Terminal:
+    """Somebody's shell: its environment and its working directory."""
+
+    home: Path
+    endpoint: str | None
+
+    async def run(self, *arguments: str, typed: str = "") -> Outcome:
+        """Run a command that asks and answers, beside the server's event loop: a process for each takes a second."""
+        ran = await asyncio.to_thread(CliRunner(env=self._settings()).invoke, app, arguments, typed)
+        assert ran.exception is None or isinstance(ran.exception, SystemExit), ran.exception
+        return Outcome(ran.exit_code, ran.stdout, ran.stderr)
+
+    async def run_program(self, *arguments: str, typed: str = "") -> Outcome:
+        """Run a command as a program, with pipes for standard input and output."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", "from hongyan_client.cli import main; main()", *arguments),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=self.home,
+            env=os.environ | self._settings() | {"PYTHONUTF8": "1"},
+        )
+        async with asyncio.timeout(20):
+            out, err = await process.communicate(typed.encode())
+        assert process.returncode is not None
+        return Outcome(process.returncode, out.decode(), err.decode())
+
+    def _settings(self) -> dict[str, str]:
+        return {"HONGYAN_ENDPOINT": self.endpoint or "", "HONGYAN_HOME": str(self.home / "config")}
+
+
+@pytest.fixture
+def terminal(server: StandIn, tmp_path: Path) -> Terminal:
+    return Terminal(tmp_path, server.base)
+
+
+@pytest.fixture
+async def logged_in(terminal: Terminal) -> Terminal:
+    outcome = await terminal.run("login", "alice", "--password-stdin", typed=f"{PASSWORD}\n")
+    assert outcome == Outcome(0, "Logged in as alice.\n", "")
+    return terminal
+
+
+async def test_registering_prints_the_id_that_friends_need(terminal: Terminal) -> None:
+    outcome = await terminal.run("register", "carol", "--password-stdin", typed=f"{PASSWORD}\n")
+    assert outcome.code == 0
+    assert "id-carol" in outcome.out
+
+
+async def test_a_wrong_password_is_one_sentence_and_exit_code_1(terminal: Terminal) -> None:
+    outcome = await terminal.run("login", "alice", "--password-stdin", typed="wrong\n")
+    assert outcome == Outcome(1, "", "It is credentials_invalid.\n")
+
+
+async def test_a_command_without_a_session_says_so(terminal: Terminal) -> None:
+    outcome = await terminal.run("me")
+    assert outcome.code == 1
+    assert outcome.err == "Nobody is logged in.\n"
+
+
+async def test_a_server_out_of_reach_is_one_sentence(tmp_path: Path) -> None:
+    outcome = await Terminal(tmp_path, "not-an-address").run("me")
+    assert outcome == Outcome(1, "", "not-an-address is not an address; it begins with http:// or https://.\n")
+
+
+async def test_without_any_address_it_asks_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = await Terminal(tmp_path, None).run("me")
+    assert outcome.code == 1
+    assert "--endpoint" in outcome.err
+
+
+async def test_the_local_stack_of_the_current_folder_is_found(
+    server: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".local").mkdir()
+    (tmp_path / ".local" / "endpoints.json").write_text(json.dumps({"rest_url": server.base}), encoding="utf-8")
+    outcome = await Terminal(tmp_path, None).run("login", "alice", "--password-stdin", typed=f"{PASSWORD}\n")
+    assert outcome == Outcome(0, "Logged in as alice.\n", "")
+
+
+async def test_only_the_owner_can_read_the_session_file(logged_in: Terminal) -> None:
+    file = logged_in.home / "config" / "default" / "session.json"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+
+
+async def test_refreshed_tokens_are_kept(server: StandIn, logged_in: Terminal) -> None:
+    server.expire_access_tokens()
+    assert (await logged_in.run("me")).code == 0
+    assert (await logged_in.run("me")).code == 0
+    assert server.calls["POST /v1/sessions/refresh"] == 1
+
+
+async def test_two_commands_at_once_refresh_once(server: StandIn, logged_in: Terminal) -> None:
+    server.expire_access_tokens()
+    outcomes = await asyncio.gather(logged_in.run_program("me"), logged_in.run_program("friends"))
+    assert [outcome.code for outcome in outcomes] == [0, 0]
+    assert server.calls["POST /v1/sessions/refresh"] == 1
+
+
+async def test_tokens_are_not_shown_to_another_server(logged_in: Terminal) -> None:
+    async with running() as elsewhere:
+        other = elsewhere.current
+        outcome = await logged_in.run("me", "--endpoint", other.base)
+    assert outcome.code == 1
+    assert f"not at {other.base}" in outcome.err
+    assert set(other.calls) == {"GET /v1/endpoints"}
+
+
+async def test_logging_out_removes_the_session_and_keeps_the_device(logged_in: Terminal) -> None:
+    folder = logged_in.home / "config" / "default"
+    device = (folder / "device.json").read_bytes()
+    assert (await logged_in.run("logout")).code == 0
+    assert not (folder / "session.json").exists()
+    assert (folder / "device.json").read_bytes() == device
+
+
+async def test_two_profiles_are_two_people(logged_in: Terminal) -> None:
+    await logged_in.run("login", "bob", "--profile", "b", "--password-stdin", typed=f"{PASSWORD}\n")
+    assert "id-alice" in (await logged_in.run("me")).out
+    assert "id-bob" in (await logged_in.run("me", "--profile", "b")).out
+
+
+async def test_adding_by_username_asks_for_the_id_while_there_is_no_search(logged_in: Terminal) -> None:
+    outcome = await logged_in.run("add", "carol")
+    assert outcome.code == 1
+    assert outcome.err == (
+        "This server cannot look up usernames yet. Ask carol for the id that `hongyan me` shows, and add that.\n"
+    )
+
+
+async def test_a_chat_through_a_pipe_shows_history_and_sends_each_line_once_in_order(
+    server: StandIn, logged_in: Terminal
+) -> None:
+    server.store("bob", "are you there?")
+    outcome = await logged_in.run_program("chat", "bob", typed="one\n\ntwo\n三")
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.endswith("bob: are you there?\n")
+    assert [message["content"]["text"] for message in server.messages[1:]] == ["one", "two", "三"]
+
+
+async def test_what_was_shown_is_marked_as_read(server: StandIn, logged_in: Terminal) -> None:
+    server.store("bob", "one")
+    server.store("bob", "two")
+    await logged_in.run_program("chat", "bob")
+    assert {"conversation_id": CONVERSATION, "seq": 2}.items() <= server.frames[-1].items()
+
+
+async def test_a_chat_that_stays_shows_what_others_write_meanwhile(server: StandIn, logged_in: Terminal) -> None:
+    listening = asyncio.create_task(logged_in.run_program("chat", "bob", "--for", "2"))
+    async with asyncio.timeout(10):
+        await server.connected.wait()
+    await server.announce(server.store("bob", "here I am"))
+    assert (await listening).out.endswith("bob: here I am\n")
+
+
+async def test_a_line_whose_acknowledgement_is_lost_with_the_connection_is_stored_once(
+    server: StandIn, logged_in: Terminal
+) -> None:
+    server.lost_acks, server.cut_with_ack = 1, True
+    outcome = await logged_in.run_program("chat", "bob", typed="only once\n")
+    assert outcome.code == 0, outcome.err
+    assert [message["content"]["text"] for message in server.messages] == ["only once"]
+
+
+async def test_a_refused_line_ends_with_exit_code_1(server: StandIn, logged_in: Terminal) -> None:
+    server.frame_errors = ["conversation_not_found"]
+    outcome = await logged_in.run_program("chat", "bob", typed="no\nyes\n")
+    assert outcome.code == 1
+    assert outcome.err.startswith("Not sent: no\n")
+    assert [message["content"]["text"] for message in server.messages] == ["yes"]
+
+
+async def test_others_cannot_write_escape_sequences_or_false_lines(server: StandIn, logged_in: Terminal) -> None:
+    server.store("bob", "\x1b[2Jhello\n10:00  you: I agree")
+    outcome = await logged_in.run_program("chat", "bob")
+    assert "\x1b" not in outcome.out
+    assert "\n10:00" not in outcome.out
+
+
+async def test_chatting_with_a_stranger_is_one_sentence(logged_in: Terminal) -> None:
+    outcome = await logged_in.run("chat", "carol")
+    assert outcome == Outcome(1, "", "You have no friend 'carol'; `hongyan friends` lists them.\n")

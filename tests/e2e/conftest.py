@@ -1,0 +1,41 @@
+"""The deployed template on a stack of the tests' own."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from local.stack import Stack
+from tests.e2e.people import Person
+
+_HOME = Path(__file__).parents[2] / ".local" / "e2e"
+
+Join = Callable[[str], Awaitable[Person]]
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    with Stack(_HOME) as started:
+        yield started
+
+
+@pytest.fixture
+async def http(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
+    """Speak HTTP as a client that is not ours would."""
+    async with httpx.AsyncClient(base_url=stack.endpoints.rest_url, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+async def join(stack: Stack) -> AsyncIterator[Join]:
+    """Let somebody register and log in; at the end they leave."""
+    async with AsyncExitStack() as everybody:
+
+        async def joined(name: str) -> Person:
+            username = f"{name}-{uuid4().hex[:8]}"
+            return await everybody.enter_async_context(Person.joined(stack.endpoints.rest_url, username))
+
+        yield joined
