@@ -3,9 +3,13 @@
 PYTHON ?= python3
 
 export PYTHONPATH := .:layers/core
+# `sam build --cached` compares whole folders: bytecode left in them by a test run would have everything built again.
+export PYTHONDONTWRITEBYTECODE := 1
 
-# What `make build` builds for: AWS Lambda's python3.13 on arm64 (template.yaml's defaults).
-AWS_LAYER_PIP_FLAGS := --platform manylinux2014_aarch64 --python-version 3.13 --only-binary=:all:
+# What `make build` builds for: AWS Lambda's python3.13 on arm64 (template.yaml's defaults). It runs on Amazon Linux 2023,
+# glibc 2.34, so wheels of all these generations work there.
+AWS_LAYER_PIP_FLAGS := --python-version 3.13 --only-binary=:all: --platform manylinux_2_28_aarch64 \
+	--platform manylinux_2_26_aarch64 --platform manylinux_2_17_aarch64 --platform manylinux2014_aarch64
 
 .DEFAULT_GOAL := help
 .PHONY: help run up down test check bench openapi build clean bootstrap
@@ -43,11 +47,11 @@ openapi: bootstrap ## Write docs/openapi.json anew from the code
 
 build: bootstrap ## Build the functions and layers for AWS
 	PATH="$(CURDIR)/.venv/bin:$$PATH" SAM_CLI_TELEMETRY=0 LAYER_PIP_FLAGS="$(AWS_LAYER_PIP_FLAGS)" \
-		.local/venv/sam/bin/sam build --cached --parallel
+		.local/venv/sam/bin/sam build --parallel
 
 clean: ## Remove the local stack's data, logs and builds
 	@! .venv/bin/python -m local status >/dev/null 2>&1 || .venv/bin/python -m local down
-	rm -rf .aws-sam .local/data .local/log .local/tmp .local/sam .local/test
+	rm -rf .aws-sam .local/data .local/log .local/tmp .local/sam .local/e2e .local/integration
 	rm -f .local/*.json .local/mariadb.sql .local/redis.conf
 
 bootstrap:

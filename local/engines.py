@@ -1,6 +1,5 @@
 """The data stores of the local stack: a private MariaDB, Redis and osmem-server, each on a loopback port."""
 
-import getpass
 import importlib.util
 import os
 import shutil
@@ -112,9 +111,9 @@ class MariaDB(Service):
                     "--no-defaults",
                     f"--datadir={draft}",
                     *_as_root(),
-                    # Nobody has a password: root comes in by the socket as the owner of the data directory.
+                    # No account has an empty password: the database's root is the machine's, by the socket.
                     "--auth-root-authentication-method=socket",
-                    f"--auth-root-socket-user={getpass.getuser()}",
+                    "--auth-root-socket-user=root",
                     "--skip-test-db",
                 ],
                 stdout=output,
@@ -238,7 +237,7 @@ class OpenSearch(Service):
         """Return the server's command line."""
         package = importlib.util.find_spec("osmem_server")
         if package is None or package.origin is None:
-            msg = "osmem-server is not installed; run `make build` or any other target once, they install it."
+            msg = "osmem-server is not installed; `python3 local/bootstrap.py` installs what the local stack needs."
             raise StackError(msg)
         binary = Path(package.origin).parent / "bin" / "osmem-server"
         return [str(binary), "-addr", f"{HOST}:{self.port}", "-no-ja", "-no-stdin-watch"]

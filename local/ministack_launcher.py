@@ -10,6 +10,7 @@ ministack can save of it, it saves only when it stops cleanly.
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -19,6 +20,7 @@ from local import ministack_repairs
 
 def main() -> None:
     """Serve until SIGTERM."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the server is up and listens to it
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--objects", type=Path, required=True)
@@ -62,7 +64,7 @@ def _serve() -> None:
     try:
         serve()
     finally:
-        lambda_runtime.reset()  # ends the workers
+        lambda_runtime.reset()  # the workers that began while it stopped
 
 
 if __name__ == "__main__":

@@ -4,13 +4,24 @@ Each repair first asserts that the private names it touches are still there and 
 a new version of ministack cannot be half-repaired in silence. `tests/integration/local` shows that each is needed.
 """
 
+import asyncio
+import hashlib
+import importlib
 import inspect
+import io
 import json
+import os
+import queue
 import re
+import signal
+import tempfile
 import textwrap
+import threading
+import zipfile
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 VERSION = "1.5.33"
@@ -36,13 +47,16 @@ def apply_all() -> None:
         import_gateway_responses,
         tell_denials_their_context,
         run_socket_functions_side_by_side,
-        do_not_wait_for_silence,
+        unpack_each_layer_once,
+        end_logs_with_a_mark,
         keep_workers_whose_function_failed,
         answer_unauthorized_handshakes,
         close_on_binary_frames,
+        close_on_large_frames,
         hide_errors_of_rest_functions,
         let_publish_allow_batches,
         let_stacks_take_over_persisted_buckets,
+        end_workers_when_asked_to_stop,
     ):
         try:
             repair()
@@ -167,19 +181,75 @@ def run_socket_functions_side_by_side() -> None:
     lambda_runtime.get_or_create_worker = get_or_create_worker
 
 
-def do_not_wait_for_silence() -> None:
-    """Wait 2 ms for a line of log after a call; stock waits 50 ms after each call that wrote none."""
-    from ministack.core.lambda_runtime import Worker  # noqa: PLC0415
+def unpack_each_layer_once() -> None:
+    """Let the workers share one unpacked copy of a layer; stock unpacks all layers anew for each worker.
 
-    stock = Worker._drain_stderr_bounded
-    waits = inspect.signature(stock).parameters.get("first_line_wait")
-    _expect(waits is not None and waits.default == 0.050, "the wait for logs changed")  # noqa: PLR2004
+    A layer is read-only in AWS too. Unpacking is most of a cold start here: 60 MB for each function.
+    """
+    from ministack.core import lambda_runtime  # noqa: PLC0415
+    from ministack.services import lambda_svc  # noqa: PLC0415
 
-    def drain(self: Worker) -> str:
-        text: str = stock(self, first_line_wait=0.002, idle_confirm=0.001)
-        return text
+    stock = lambda_runtime.Worker._spawn
+    _source_holds(stock, "lzf.extractall(layer_dir)", "layers are unpacked otherwise")
+    _source_holds(stock, "spawn_env = {**os.environ, **env_vars}", "a worker's environment is made otherwise")
+    shared = Path(tempfile.mkdtemp(prefix="layers-"))
+    unpacking = threading.Lock()
 
-    Worker._drain_stderr_bounded = drain
+    def unpacked(layer: Any) -> str:
+        archive: bytes = lambda_svc._resolve_layer_zip(layer)
+        folder = shared / hashlib.sha256(archive).hexdigest()
+        with unpacking:
+            if not folder.exists():
+                partial = folder.with_suffix(".partial")
+                zipfile.ZipFile(io.BytesIO(archive)).extractall(partial)
+                partial.rename(folder)
+        return str(folder)
+
+    def spawn(self: Any) -> None:
+        config = self.config
+        variables = dict((config.get("Environment") or {}).get("Variables") or {})
+        variables["_LAMBDA_LAYERS_DIRS"] = os.pathsep.join(unpacked(layer) for layer in config.get("Layers") or [])
+        self.config = {**config, "Layers": [], "Environment": {"Variables": variables}}
+        try:
+            stock(self)
+        finally:
+            self.config = config
+
+    lambda_runtime.Worker._spawn = spawn
+
+
+def end_logs_with_a_mark() -> None:
+    """Let workers mark the end of each call's log, which is then read whole and at once.
+
+    Stock waits 50 ms after each call that logged nothing, and 5 ms after each line; what comes later, it takes for the
+    next call's.
+    """
+    from ministack.core import lambda_runtime  # noqa: PLC0415
+
+    mark, longest_wait = "\x1e", 5.0  # seconds; a function may have closed the stream
+    answered = "        _real_stdout.flush()\n\nrun()\n"
+    worker, script = lambda_runtime.Worker, lambda_runtime._PYTHON_WORKER_SCRIPT
+    _expect(script.endswith(answered), "workers answer otherwise")
+    _source_holds(worker.invoke, "self._drain_stderr_bounded()", "logs are read otherwise")
+    _source_holds(worker._read_stderr, "self._stderr_queue.put(line", "logs are collected otherwise")
+    stock = worker._drain_stderr_bounded
+    _source_holds(stock, "first_line_wait: float = 0.050", "logs are waited for otherwise")
+
+    def drain(self: Any) -> str:
+        if self._proc is None:  # it died, and marked nothing
+            return str(stock(self))
+        lines: list[str] = []
+        while not lines or not lines[-1].endswith(mark):
+            try:
+                lines.append(self._stderr_queue.get(timeout=longest_wait))
+            except queue.Empty:
+                break
+        return "\n".join(lines).removesuffix(mark).removesuffix("\n")
+
+    lambda_runtime._PYTHON_WORKER_SCRIPT = script.removesuffix(answered) + (
+        f"        sys.stderr.flush()\n        os.write(2, {(mark + chr(10)).encode()!r})\n{answered}"
+    )
+    worker._drain_stderr_bounded = drain
 
 
 def keep_workers_whose_function_failed() -> None:
@@ -259,6 +329,31 @@ def close_on_binary_frames() -> None:
     apigateway.handle_websocket = handle
 
 
+def close_on_large_frames() -> None:
+    """Close a socket that sends a frame over 32 KiB, or a message over 128 KiB in several, with 1009, as AWS does.
+
+    Stock, that is the server it runs on, takes messages of up to 16 MiB. https://docs.aws.amazon.com/apigateway/latest/
+    developerguide/apigateway-execution-service-websocket-limits-table.html
+    """
+    ws_stream = importlib.import_module("hypercorn.protocol.ws_stream")
+    largest_frame, largest_message = 32 * 1024, 128 * 1024  # bytes
+    _source_holds(ws_stream.WSStream, "self.buffer.extend(event)", "messages are put together otherwise")
+    _source_holds(ws_stream.WSStream, "except FrameTooLargeError:", "large messages are refused otherwise")
+    stock = ws_stream.WebsocketBuffer.extend
+    _source_holds(stock, "self.length > self.max_length", "messages are measured otherwise")
+
+    def extend(self: Any, event: Any) -> None:
+        self.max_length = largest_message
+        data = event.data.encode() if isinstance(event.data, str) else event.data
+        frame = getattr(self, "frame", 0) + len(data)
+        if frame > largest_frame:
+            raise ws_stream.FrameTooLargeError
+        self.frame = 0 if event.frame_finished else frame
+        stock(self, event)
+
+    ws_stream.WebsocketBuffer.extend = extend
+
+
 def hide_errors_of_rest_functions() -> None:
     """Answer 502 "Internal server error" when a REST function fails, as AWS does; stock answers the exception."""
     from ministack.services import apigateway_v1 as rest  # noqa: PLC0415
@@ -317,3 +412,39 @@ def let_stacks_take_over_persisted_buckets() -> None:
 
     provisioners.s3_bucket_name_conflict = conflict
     handlers["create"] = provisioners._s3_create = create
+
+
+def end_workers_when_asked_to_stop() -> None:
+    """End running functions 5 s after SIGTERM; stock waits for them, that is as long as a migration may take.
+
+    By then the server has given up its connections, after 3 s, and the routes for $disconnect were called.
+    """
+    from ministack import app  # noqa: PLC0415
+    from ministack.core import lambda_runtime  # noqa: PLC0415
+    from ministack.services import lambda_svc  # noqa: PLC0415
+
+    grace = 5.0  # seconds
+    server: Any = importlib.import_module("hypercorn.asyncio")
+    _source_holds(app.main, "from hypercorn.asyncio import serve as hypercorn_serve", "the server is run otherwise")
+    _source_holds(app.main, "hypercorn_serve(app, config)", "the server is stopped otherwise")
+    _source_holds(lambda_svc._execute_function_warm, 'reason == "func_cap"', "workers are refused otherwise")
+    stock = server.serve
+
+    def end_workers() -> None:
+        lambda_svc.acquire_worker = lambda *_, **__: (None, "func_cap")
+        lambda_runtime.reset()
+
+    async def serve(application: Any, config: Any) -> None:
+        asked = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, asked.set)
+
+        async def stop() -> None:
+            await asked.wait()
+            timer = threading.Timer(grace, end_workers)
+            timer.daemon = True
+            timer.start()
+
+        await stock(application, config, shutdown_trigger=stop)
+
+    server.serve = serve

@@ -162,8 +162,8 @@ class Supervisor:
         outputs = await asyncio.to_thread(deploy.read_outputs, endpoint_url)
         migration = asyncio.to_thread(deploy.migrate, endpoint_url, outputs.migration_function)
         await self._step("database migrated", migration)
-        write_json(self._home.endpoints_file, {"rest_url": outputs.rest_url, "websocket_url": outputs.websocket_url})
         self._record["endpoints"] = {"rest_url": outputs.rest_url, "websocket_url": outputs.websocket_url}
+        write_json(self._home.endpoints_file, self._record["endpoints"])
 
     async def _step(self, done: str, work: Awaitable[object]) -> None:
         await work
@@ -193,9 +193,13 @@ class Supervisor:
                 f"  AWS        {self._services[Emulator.name].url}",
                 f"  logs       {self._home.log}",
                 "Try, in another terminal:",
-                f"  .venv/bin/hongyan --endpoint {endpoints['rest_url']} register",
+                f"  .venv/bin/hongyan register alice --profile alice{self._endpoint_option(endpoints['rest_url'])}",
             )
         )
+
+    def _endpoint_option(self, rest_url: str) -> str:
+        # The command line finds the stack of the usual folder by itself.
+        return "" if self._home.path == REPOSITORY / ".local" else f" --endpoint {rest_url}"
 
     async def _end(self) -> None:
         self._home.endpoints_file.unlink(missing_ok=True)

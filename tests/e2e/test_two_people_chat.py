@@ -6,6 +6,10 @@ import signal
 from collections.abc import Awaitable, Callable
 
 import pytest
+import sqlalchemy as sa
+from hongyan import outbox
+from hongyan.events import UsersAudience, event
+from hongyan.ids import new_id
 from hongyan_client import FriendAccepted, FriendRequested, MessageRead, SessionEnded
 
 from local.stack import Stack
@@ -148,3 +152,17 @@ async def talk(shown: Screen, conversation: str) -> dict[int, str | None]:
 async def see_the_same_in_history(person: Person, conversation: str, acknowledged: dict[int, str | None]) -> None:
     stored = await person.client.history(conversation, after_seq=0, limit=100)
     assert {message.seq: message.text for message in stored.items} == acknowledged
+
+
+async def test_what_a_dying_function_left_in_the_outbox_is_announced_by_the_sweeper(stack: Stack, join: Join) -> None:
+    bob = await join("bob")
+    left_behind = event(
+        "message.read", UsersAudience(user_ids=[bob.id]), conversation_id=new_id(), user_id=bob.id, seq=7
+    )
+    engine = sa.create_engine(stack.database_url)
+
+    async with screen(bob.client) as at_bob:
+        with engine.begin() as connection:
+            outbox.write(connection, [left_behind])
+        await at_bob.until(lambda shown: any(isinstance(e, MessageRead) for e in shown.events))
+    engine.dispose()

@@ -68,7 +68,7 @@ class Chat:
         self._pending: list[str] = []
         self._sending: set[asyncio.Task[None]] = set()
         self._only_others = False
-        self._shown_seq = conversation.read_seq
+        self._shown_seq = self._read_seq = conversation.read_seq
         self._unmarked = asyncio.Event()
         self._redraw: Callable[[], None] = lambda: None
         self.refused = 0
@@ -143,8 +143,11 @@ class Chat:
             for task in (speech, *listening):
                 task.cancel()
             await asyncio.gather(speech, *listening, return_exceptions=True)
-        async with asyncio.timeout(_LAST_READ_SECONDS):
-            await self._mark_read()
+        try:
+            async with asyncio.timeout(_LAST_READ_SECONDS):
+                await self._mark_read()
+        except TimeoutError:
+            print("Not marked as read: no answer in time.", file=sys.stderr)  # noqa: T201
 
     async def _listen(self) -> None:
         async for event in self._live.events():
@@ -169,15 +172,17 @@ class Chat:
     async def _keep_marking_read(self) -> None:
         while True:
             await self._unmarked.wait()
+            self._unmarked.clear()
             await self._mark_read()
 
     async def _mark_read(self) -> None:
         """Tell the newest that was shown: one call for many messages that came together."""
-        if not self._unmarked.is_set():
+        seq = self._shown_seq
+        if seq <= self._read_seq:
             return
-        self._unmarked.clear()
         try:
-            await self._live.mark_read(self._conversation_id, self._shown_seq)
+            await self._live.mark_read(self._conversation_id, seq)
+            self._read_seq = seq
         except (ApiError, ConnectionFailed) as error:
             print(f"       Not marked as read: {error}", file=sys.stderr)  # noqa: T201
 

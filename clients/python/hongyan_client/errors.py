@@ -74,7 +74,7 @@ class ApiError(HongyanError):
     """The server refused. Go by ``code``, which never changes.
 
     ``status`` is HTTP's, ``detail`` is for people, ``request_id`` names the call in the server's logs, ``errors`` are
-    ``{"loc": [...], "msg": ...}`` and empty but for 422, ``retry_after`` is in seconds and None when the server did not say.
+    ``{"loc": [...], "msg": ...}``, empty but for 422, ``retry_after`` is in seconds, None when the server did not say.
     """
 
     def __init__(self, problem: Problem, retry_after: float | None = None) -> None:

@@ -315,8 +315,8 @@ class Live:
         try:
             await running
         except (SessionEnded, NotLoggedIn) as error:
-            self._client.forget_session(self._session_id)
             self._end(error)
+            self._client.forget_session(self._session_id)
         except Exception as error:  # a fault of this library or of the caller's on_frame: events() raises it
             logger.exception("the live connection ends by a fault")
             self._end(error)

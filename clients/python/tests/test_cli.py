@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from hongyan_client.cli import app
-from stand_in import CONVERSATION, PASSWORD, StandIn, running
+from stand_in import CONVERSATION, PASSWORD, StandIn
 from typer.testing import CliRunner
 
 
@@ -124,13 +124,12 @@ async def test_two_commands_at_once_refresh_once(server: StandIn, logged_in: Ter
     assert server.calls["POST /v1/sessions/refresh"] == 1
 
 
-async def test_tokens_are_not_shown_to_another_server(logged_in: Terminal) -> None:
-    async with running() as elsewhere:
-        other = elsewhere.current
-        outcome = await logged_in.run("me", "--endpoint", other.base)
+async def test_tokens_are_not_shown_to_another_server(server: StandIn, logged_in: Terminal) -> None:
+    other = server.base.replace("127.0.0.1", "localhost")
+    outcome = await logged_in.run("me", "--endpoint", other)
     assert outcome.code == 1
-    assert f"not at {other.base}" in outcome.err
-    assert set(other.calls) == {"GET /v1/endpoints"}
+    assert f"not at {other}" in outcome.err
+    assert server.calls["GET /v1/users/me"] == 0
 
 
 async def test_logging_out_removes_the_session_and_keeps_the_device(logged_in: Terminal) -> None:

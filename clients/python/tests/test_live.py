@@ -19,15 +19,13 @@ READ = {"conversation_id": CONVERSATION, "user_id": "id-bob", "seq": 1}
 @pytest.fixture
 async def live(server: StandIn, alice: HongyanClient) -> AsyncIterator[Live]:
     async with alice.live(pace=PACE) as connection:
-        await caught_up(server, alice)
+        await caught_up(server)
         yield connection
 
 
-async def caught_up(server: StandIn, client: HongyanClient) -> None:
-    """Wait for the lists that are asked for after connecting (the first were before), so that no test is helped."""
+async def caught_up(server: StandIn) -> None:
+    """Wait until the lists have been asked for after connecting, the first time having been before."""
     await until(lambda: server.calls["GET /v1/friend-requests"] >= 2)
-    # By the time of a later answer, the client has that of the list.
-    await client.me()
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -74,9 +72,11 @@ async def test_messages_that_come_twice_and_in_disorder_are_told_once_and_in_ord
 
 
 async def test_a_gap_is_filled_from_history(server: StandIn, live: Live) -> None:
-    server.store("bob", "never announced")
-    await server.announce(server.store("bob", "announced"))
-    assert await seqs(live, 2) == [1, 2]
+    # Twice: what is fetched after connecting may fill the first gap, and nothing but the gap itself the second.
+    for expected in ([1, 2], [3, 4]):
+        server.store("bob", "never announced")
+        await server.announce(server.store("bob", "announced"))
+        assert await seqs(live, 2) == expected
 
 
 async def test_a_gap_of_several_pages_is_filled(server: StandIn, live: Live) -> None:
@@ -191,7 +191,7 @@ async def test_a_connection_without_pongs_is_replaced(server: StandIn, alice: Ho
 
 async def test_a_pong_that_says_resync_fetches_what_was_missed(server: StandIn, alice: HongyanClient) -> None:
     async with alice.live(ping_seconds=0.05, pace=PACE) as live:
-        await caught_up(server, alice)
+        await caught_up(server)
         server.store("bob", "passed by")
         server.resync = True
         assert await seqs(live, 1) == [1]

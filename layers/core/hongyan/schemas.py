@@ -7,8 +7,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from hongyan.clock import Timestamp
 
-# General categories of Unicode: controls, formats, separators. Not "Cn": what this Python does not know may be the newest
-# emoji on the sender's phone.
+# General categories of Unicode: controls, formats, separators. Not "Cn": what this Python does not know may be the
+# newest emoji on the sender's phone.
 _INVISIBLE = {"Cc", "Cf", "Zl", "Zp", "Zs"}
 _NOT_OF_ONE_LINE = {"Cc", "Zl", "Zp"}
 

@@ -1,5 +1,7 @@
 """What is text to read, what is a name, what is a key, and what is none of them."""
 
+from typing import Any
+
 import pytest
 from hongyan.schemas import ClientKey, MessageText, Nickname, Seq
 from pydantic import TypeAdapter, ValidationError
@@ -7,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 ZERO_WIDTH = "\u200b\u200d\ufeff"
 
 
-def accepts(kind: object, value: object) -> bool:
+def accepts(kind: Any, value: object) -> bool:
     try:
         TypeAdapter(kind).validate_python(value, strict=True)
     except ValidationError:
