@@ -22,7 +22,7 @@ _HOME = Path(__file__).parents[1] / ".local" / "bench"
 _WARM_UP, _SEQUENTIAL = 100, 500
 _SENDERS, _SENDER_PROCESSES, _BURST = 20, 4, 15
 
-_COMMANDS = ("select", "insert", "update", "delete", "commit")
+_COMMANDS = ("select", "insert", "update", "update_multi", "delete", "commit")
 
 
 def main() -> None:
@@ -73,11 +73,14 @@ def burst(rest_url: str, prefix: str) -> None:
     last_acked = max(message["acked"] for message in sent)
     last_delivered = max(received["arrived"].values())
     print(f"\n## {_SENDERS} senders at once, {_BURST} messages each, warm\n")
-    print("| messages | acknowledged a second | delivered a second | delivered | arrived before an earlier seq |")
-    print("|---|---|---|---|---|")
+    print(
+        "| messages | acknowledged/s | delivered/s | delivered | every seq once, no hole | overtaken by a later seq |"
+    )
+    print("|---|---|---|---|---|---|")
     print(
         f"| {len(sent)} | {len(sent) / (last_acked - begin):.0f} | {len(sent) / (last_delivered - begin):.0f} "
-        f"| {len({m['id'] for m in sent} & set(received['arrived']))} | {received['out_of_order']} |"
+        f"| {len({m['id'] for m in sent} & set(received['arrived']))} "
+        f"| {'yes' if received['complete'] else 'no'} | {received['out_of_order']} |"
     )
 
 

@@ -7,6 +7,7 @@ import asyncio
 import json
 import sys
 import time
+from collections import defaultdict
 from typing import Any
 
 import websockets
@@ -26,9 +27,11 @@ async def receive(job: Job) -> dict[str, Any]:
     """Note when each message arrives on one socket, until as many different ones have as the job expects."""
     arrived: dict[str, float] = {}
     out_of_order = 0
-    last_seq: dict[str, int] = {}
+    seqs: dict[str, list[int]] = defaultdict(list)
     headers = {"Authorization": f"Bearer {job['token']}"}
-    async with websockets.connect(job["websocket_url"], additional_headers=headers) as socket:
+    async with websockets.connect(
+        job["websocket_url"], additional_headers=headers, open_timeout=_PATIENCE_SECONDS
+    ) as socket:
         print("listening", flush=True)
         while len(arrived) < job["expected"]:
             frame = json.loads(await asyncio.wait_for(socket.recv(), _PATIENCE_SECONDS))
@@ -40,15 +43,17 @@ async def receive(job: Job) -> dict[str, Any]:
                 if message["id"] in arrived:
                     continue
                 arrived[message["id"]] = moment
-                out_of_order += message["seq"] < last_seq.get(message["conversation_id"], 0)
-                last_seq[message["conversation_id"]] = message["seq"]
-    return {"arrived": arrived, "out_of_order": out_of_order}
+                told = seqs[message["conversation_id"]]
+                out_of_order += bool(told) and message["seq"] < max(told)
+                told.append(message["seq"])
+    complete = all(sorted(told) == list(range(min(told), max(told) + 1)) for told in seqs.values())
+    return {"arrived": arrived, "out_of_order": out_of_order, "complete": complete}
 
 
 async def _send_all(websocket_url: str, sender: Job, number: int) -> list[dict[str, Any]]:
     sent = []
     headers = {"Authorization": f"Bearer {sender['token']}"}
-    async with websockets.connect(websocket_url, additional_headers=headers) as socket:
+    async with websockets.connect(websocket_url, additional_headers=headers, open_timeout=_PATIENCE_SECONDS) as socket:
         for n in range(number):
             begin = time.monotonic()
             message = await _send_one(socket, sender["conversation_id"], str(n))

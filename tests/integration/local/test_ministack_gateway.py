@@ -1,5 +1,6 @@
 """What our repairs make of ministack: each defect shown on the stock emulator, and gone from the launched one."""
 
+import base64
 import json
 import subprocess
 import sys
@@ -24,6 +25,7 @@ _TEMPLATE = Path(__file__).with_name("gateway.yaml")
 _STACK = "gateway"
 _BUCKET = "gateway-files"
 _START_SECONDS = 30
+_STOP_SECONDS = 30
 
 
 class Gateway(NamedTuple):
@@ -88,7 +90,7 @@ def _serving(emulator: Emulator, command: list[str], settings: dict[str, str]) -
         yield _deploy(emulator)
     finally:
         process.terminate()
-        process.wait(_START_SECONDS)
+        assert process.wait(_STOP_SECONDS) == 0
 
 
 def _wait_until_healthy(process: subprocess.Popen[bytes], emulator: Emulator, log: Path) -> None:
@@ -227,6 +229,28 @@ def test_a_binary_frame_closes_the_socket(stock: Gateway, repaired: Gateway) -> 
     assert closed.value.rcvd.code == 1003
 
 
+def test_a_frame_over_32_kib_closes_the_socket(stock: Gateway, repaired: Gateway) -> None:
+    frame = '{"action": "tell"}'.ljust(32 * 1024 + 1)
+    assert stock.ask(frame) == "told"
+
+    with repaired.connect() as socket:
+        socket.send(frame)
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(timeout=30)
+
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1009
+
+
+def test_a_message_in_several_frames_of_32_kib_passes(repaired: Gateway) -> None:
+    frame = '{"action": "tell"}'.ljust(32 * 1024)
+    with repaired.connect() as socket:
+        socket.send(frame)
+        assert socket.recv(timeout=30) == "told"
+        socket.send([frame, " " * 32 * 1024])
+        assert socket.recv(timeout=30) == "told"
+
+
 def test_a_call_that_logs_nothing_is_not_held_up(stock: Gateway, repaired: Gateway) -> None:
     assert _quickest_call(stock) > 0.05
     assert _quickest_call(repaired) < 0.05
@@ -252,6 +276,30 @@ def _workers_around_a_failure(gateway: Gateway) -> set[int]:
     before = gateway.invoke("moody")
     assert gateway.invoke("moody", mood="bad")["errorMessage"] == "not today"
     return {before, gateway.invoke("moody")}
+
+
+def test_each_call_has_its_own_log(repaired: Gateway) -> None:
+    for _ in range(50):
+        answer = repaired.client("lambda").invoke(FunctionName="moody", Payload=b"{}", LogType="Tail")
+        lines = base64.b64decode(answer["LogResult"]).decode().splitlines()
+        request_id = lines[0].removeprefix("START RequestId: ").split()[0]
+        assert lines[1:3] == [f"felt in {request_id}", f"END RequestId: {request_id}"]
+
+
+def test_a_stop_does_not_wait_for_the_functions_that_run(tmp_path: Path) -> None:
+    emulator = _emulator(tmp_path)
+    asleep = tmp_path / "asleep"
+
+    with ThreadPoolExecutor() as pool:
+        with _serving(emulator, emulator.command(), {}) as gateway:
+            call = pool.submit(gateway.invoke, "sleepy", place=str(asleep))
+            deadline = time.monotonic() + _START_SECONDS
+            while not asleep.exists():
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+
+        assert call.exception() is not None
+    assert not (emulator.home.tmp / "ministack").exists()
 
 
 def test_a_function_that_may_publish_may_publish_batches(stock: Gateway, repaired: Gateway) -> None:
