@@ -104,7 +104,6 @@ async def test_frames_that_are_none_are_answered_and_the_socket_stays_open(join:
         "[]": "invalid_frame",
         '{"action": "dance"}': "unknown_action",
         '{"action": "send", "id": "f"}': "validation_failed",
-        '{"action": "ping"}' + " " * 32_768: "frame_too_large",
     }
 
     async with websockets.connect(f"{ticket.url}?ticket={ticket.ticket}") as socket:
@@ -115,16 +114,21 @@ async def test_frames_that_are_none_are_answered_and_the_socket_stays_open(join:
             assert json.loads(answer)["data"]["code"] == code
 
 
-async def test_a_binary_frame_closes_the_socket(join: Join) -> None:
+@pytest.mark.parametrize(
+    ("frame", "code"), [(b'{"action": "ping"}', 1003), ('{"action": "ping"}' + " " * 32_768, 1009)]
+)
+async def test_a_frame_that_the_gateway_does_not_take_closes_the_socket(
+    join: Join, frame: str | bytes, code: int
+) -> None:
     ticket = await (await join("alice")).client.ws_ticket()
 
     async with websockets.connect(f"{ticket.url}?ticket={ticket.ticket}") as socket:
-        await socket.send(b'{"action": "ping"}')
+        await socket.send(frame)
         with pytest.raises(ConnectionClosed) as closed:
             await socket.recv()
 
     assert closed.value.rcvd is not None
-    assert closed.value.rcvd.code == 1003
+    assert closed.value.rcvd.code == code
 
 
 async def test_the_functions_log_no_secret(stack: Stack, join: Join) -> None:
