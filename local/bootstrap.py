@@ -62,11 +62,11 @@ class Environment:
 
 
 def requirement_files(file: Path) -> Iterator[Path]:
-    """Yield a requirement file and those that it includes by `-r`."""
+    """Yield a requirement file and those that it names by `-r` and `-c`."""
     yield file
     for line in file.read_text().splitlines():
-        if line.startswith("-r "):
-            yield from requirement_files(file.parent / line.removeprefix("-r ").strip())
+        if line.startswith(("-r ", "-c ")):
+            yield from requirement_files(file.parent / line[len("-r ") :].strip())
 
 
 def environments(repository: Path) -> tuple[Environment, ...]:
