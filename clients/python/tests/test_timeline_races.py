@@ -28,7 +28,7 @@ STORED = [message(seq) for seq in range(1, _LAST + 1)]
 
 @given(st.lists(st.one_of(st.sampled_from(STORED), st.just("ask"), st.integers(0, 5)), max_size=60))
 def test_pages_under_way_and_events_together_release_every_message_once(steps: list[Message | str | int]) -> None:
-    """Of the steps, a message is an event (lost, repeated or not), "ask" asks for a page, a number merges an asked one."""
+    """A message is an event (lost, repeated or not), "ask" asks for a page, a number merges an asked one."""
     timeline = Timeline()
     released: list[int] = []
     under_way: list[list[Message]] = []

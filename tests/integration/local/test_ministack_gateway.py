@@ -1,10 +1,12 @@
 """What our repairs make of ministack: each defect shown on the stock emulator, and gone from the launched one."""
 
 import base64
+import io
 import json
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -276,6 +278,37 @@ def _workers_around_a_failure(gateway: Gateway) -> set[int]:
     before = gateway.invoke("moody")
     assert gateway.invoke("moody", mood="bad")["errorMessage"] == "not today"
     return {before, gateway.invoke("moody")}
+
+
+def test_functions_share_one_unpacked_copy_of_a_layer(stock: Gateway, repaired: Gateway) -> None:
+    assert len(set(_places_of_a_layer(stock))) == 2
+    assert len(set(_places_of_a_layer(repaired))) == 1
+
+
+def _places_of_a_layer(gateway: Gateway) -> list[str]:
+    functions = gateway.client("lambda")
+    known = functions.get_function_configuration(FunctionName="quiet")
+    module = _zip("python/shared_layer.py", "WHERE = __file__")
+    layer = functions.publish_layer_version(LayerName="shared", Content={"ZipFile": module})["LayerVersionArn"]
+    code = _zip("index.py", "import shared_layer\ndef handler(event, context):\n    return shared_layer.WHERE")
+    names = ["layered-one", "layered-two"]
+    for name in names:
+        functions.create_function(
+            FunctionName=name,
+            Role=known["Role"],
+            Runtime=known["Runtime"],
+            Handler="index.handler",
+            Code={"ZipFile": code},
+            Layers=[layer],
+        )
+    return [gateway.invoke(name) for name in names]
+
+
+def _zip(path: str, text: str) -> bytes:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr(path, text)
+    return archive.getvalue()
 
 
 def test_each_call_has_its_own_log(repaired: Gateway) -> None:
