@@ -31,6 +31,11 @@ def find_user_by_username(connection: sa.Connection, username: str) -> Row | Non
     return connection.execute(sa.select(users).where(users.c.username == username)).first()
 
 
+def lock_user(connection: sa.Connection, user_id: str) -> None:
+    """Lock the user's row: what a person's devices do to their sessions happens one at a time."""
+    connection.execute(sa.select(users.c.id).where(users.c.id == user_id).with_for_update())
+
+
 def lock_live_session_on(connection: sa.Connection, user_id: str, device_id: str) -> Row | None:
     """Lock and return the live session of a device."""
     return connection.execute(

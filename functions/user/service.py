@@ -111,6 +111,7 @@ def profile(user_id: str) -> User:
 
 
 def _open_session(unit: UnitOfWork, user: sa.Row[Any], device: Device) -> tuple[Session, _EndedSession | None]:
+    repository.lock_user(unit.connection, user.id)
     before = repository.lock_live_session_on(unit.connection, user.id, device.id)
     replaced = None if before is None else _end_session(unit, before.id, "replaced")
 

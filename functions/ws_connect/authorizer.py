@@ -35,6 +35,7 @@ def handler(event: LambdaEvent, context: Any) -> dict[str, Any]:  # noqa: ARG001
 
 def _principal(ticket: str | None, authorization: str | None) -> Principal | None:
     if ticket is not None:
-        return tickets.redeem(ticket)
+        principal = tickets.redeem(ticket)
+        return principal if principal is not None and sessions.is_live(principal.session_id) else None
     scheme, _, token = (authorization or "").partition(" ")
     return sessions.authenticate(token.strip()) if scheme.lower() == "bearer" else None

@@ -9,8 +9,6 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import sqlalchemy as sa
-from botocore.exceptions import BotoCoreError, ClientError
-from sqlalchemy.exc import SQLAlchemyError
 
 from hongyan import aws, stores
 from hongyan.clock import now
@@ -46,7 +44,7 @@ def announce(events: Sequence[Event]) -> None:
         if taken:
             with stores.engine().begin() as connection:
                 _forget(connection, taken)
-    except (BotoCoreError, ClientError, SQLAlchemyError):
+    except Exception:  # noqa: BLE001  # whatever it was: what is committed stays acknowledged
         logger.exception("events left in the outbox", event_ids=[e.event_id for e in events])
 
 
@@ -92,9 +90,9 @@ def _publish(events: Sequence[Event]) -> list[str]:
                 for e, body in batch
             ],
         )
-        taken += [entry["Id"] for entry in answer["Successful"]]
-        if answer["Failed"]:
-            logger.error("the topic refused events", failed=answer["Failed"])
+        taken += [entry["Id"] for entry in answer.get("Successful", [])]
+        if refused := answer.get("Failed"):
+            logger.error("the topic refused events", failed=refused)
     return taken
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from hongyan import connections, sessions
 from hongyan.catalogue import Language, language_of
+from hongyan.connections import Connection
 from hongyan.errors import (
     FrameTooLarge,
     InvalidFrame,
@@ -117,12 +118,21 @@ def _id_in(body: dict[str, Any]) -> str | None:
 
 def _ensure_live(principal: Principal, connection_id: str) -> None:
     if not sessions.is_live(principal.session_id):
+        _forget(principal, connection_id)
         raise SessionEnded
     try:
         if connections.register(principal, connection_id):
             connections.note_missed(connection_id)
     except redis.RedisError as error:
         logger.warning("connection not registered, its next frame will", connection_id=connection_id, error=str(error))
+
+
+def _forget(principal: Principal, connection_id: str) -> None:
+    """Push no more to a socket that opened while its session ended, and so was not there to be closed."""
+    try:
+        connections.remove(principal.user_id, Connection(principal.session_id, connection_id))
+    except redis.RedisError as error:
+        logger.warning("connection of an ended session stays listed", connection_id=connection_id, error=str(error))
 
 
 def _language_of(event: LambdaEvent) -> Language:

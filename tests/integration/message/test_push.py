@@ -242,6 +242,7 @@ def test_a_frame_of_an_ended_session_is_refused(pair: Pair) -> None:
     answer = socket.send(action="ping", id="p")
 
     assert (answer["type"], answer["data"]["code"]) == ("error", "session_ended")
+    assert connections.of_users([alice.id])[alice.id] == []
 
 
 def test_a_topic_that_refuses_never_fails_the_send_and_the_sweeper_makes_up_for_it(
@@ -267,6 +268,20 @@ def test_a_topic_that_refuses_never_fails_the_send_and_the_sweeper_makes_up_for_
 
     assert texts(at_bob.events) == ["hello"]
     assert waiting() == 0
+
+
+def test_a_publication_that_fails_in_whatever_way_never_fails_the_send(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, _, conversation = pair
+
+    def die(_: object) -> list[str]:
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr(outbox, "_publish", die)
+
+    assert alice.say(conversation, "hello").status == 201
+    assert waiting() == 1
 
 
 def test_the_sweeper_leaves_fresh_rows_to_the_function_that_wrote_them(deployment: Deployment) -> None:

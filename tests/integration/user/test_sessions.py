@@ -43,8 +43,8 @@ def test_a_login_on_the_same_device_ends_the_one_before(person: People) -> None:
 def test_logging_in_on_one_device_many_times_at_once_leaves_one_session(person: People) -> None:
     alice = person("alice")
 
-    with ThreadPoolExecutor(4) as pool:
-        devices = list(pool.map(lambda _: Person.log_in(alice.management, alice.username, "phone"), range(4)))
+    with ThreadPoolExecutor(8) as pool:
+        devices = list(pool.map(lambda _: Person.log_in(alice.management, alice.username, "phone"), range(8)))
 
     assert sum(is_logged_in(device) for device in devices) == 1
 
@@ -175,6 +175,15 @@ def test_a_ticket_lives_half_a_minute(person: People) -> None:
 
     [key] = stores.cache_client().keys("hongyan:ticket:*")
     assert 25 < stores.cache_client().ttl(key) <= 30
+
+
+def test_a_ticket_of_a_session_that_has_ended_since_opens_nothing(person: People) -> None:
+    alice = person("alice")
+    ticket = alice.post("/v1/ws-tickets").json["ticket"]
+    request("DELETE", "/v1/sessions/current", token=alice.token)
+
+    with pytest.raises(RefusedError):
+        Socket.open(alice.management, ticket=ticket)
 
 
 def test_an_access_token_in_the_header_opens_a_socket(person: People) -> None:
