@@ -6,18 +6,35 @@ from fastapi import Path, Response
 from hongyan import discovery, tickets
 from hongyan.errors import (
     CredentialsInvalid,
+    InvalidCursor,
     RefreshTokenInvalid,
     RefreshTokenReused,
+    SessionNotFound,
     TokenInvalid,
     UsernameTaken,
     UserNotFound,
     ValidationFailed,
 )
+from hongyan.pagination import Page
 from hongyan.schemas import User
-from hongyan.web import Caller, create_app, known_id, lambda_handler, problems
+from hongyan.web import Caller, CursorParameter, Limit, create_app, known_id, lambda_handler, problems
 
 from functions.user import deployment, service
-from functions.user.schemas import Endpoints, Health, Login, Refresh, Registration, Self, Session, Ticket
+from functions.user.schemas import (
+    Endpoints,
+    Health,
+    LiveSession,
+    Login,
+    PasswordChange,
+    ProfileChange,
+    Refresh,
+    Registration,
+    Self,
+    Session,
+    Ticket,
+    UserIds,
+    Users,
+)
 
 app = create_app("user")
 handler = lambda_handler(app)
@@ -49,6 +66,28 @@ def get_own_profile(caller: Caller) -> Self:
     return service.own_profile(caller)
 
 
+@app.patch("/v1/users/me", responses=problems(TokenInvalid, UserNotFound, ValidationFailed))
+def change_profile(change: ProfileChange, caller: Caller) -> Self:
+    """Change one's nickname or description."""
+    return service.change_profile(caller, change)
+
+
+@app.put(
+    "/v1/users/me/password",
+    status_code=204,
+    responses=problems(TokenInvalid, CredentialsInvalid, ValidationFailed),
+)
+def change_password(change: PasswordChange, caller: Caller) -> None:
+    """Change one's password. One's other sessions end."""
+    service.change_password(caller, change)
+
+
+@app.post("/v1/users/batch-get", responses=problems(TokenInvalid, ValidationFailed))
+def get_profiles(body: UserIds, caller: Caller) -> Users:  # noqa: ARG001  # for any caller, but for one
+    """Return public profiles of up to 100 people; unknown ids are left out."""
+    return service.profiles(body.ids)
+
+
 @app.get("/v1/users/{user_id}", responses=problems(TokenInvalid, UserNotFound))
 def get_profile(user_id: Annotated[str, Path()], caller: Caller) -> User:  # noqa: ARG001  # for any caller, but for one
     """Return anybody's public profile."""
@@ -70,10 +109,22 @@ def refresh(body: Refresh) -> Session:
     return session
 
 
+@app.get("/v1/sessions", responses=problems(TokenInvalid, InvalidCursor, ValidationFailed))
+def list_sessions(caller: Caller, limit: Limit = 20, cursor: CursorParameter = None) -> Page[LiveSession]:
+    """List one's sessions, newest first."""
+    return service.list_sessions(caller, cursor, limit)
+
+
 @app.delete("/v1/sessions/current", status_code=204, responses=problems(TokenInvalid))
 def log_out(caller: Caller) -> None:
     """End the session that asks. Its sockets close within seconds."""
     service.log_out(caller)
+
+
+@app.delete("/v1/sessions/{session_id}", status_code=204, responses=problems(TokenInvalid, SessionNotFound))
+def end_session(session_id: str, caller: Caller) -> None:
+    """End one of one's sessions. Its sockets close within seconds."""
+    service.end_session(caller, known_id(session_id, SessionNotFound))
 
 
 @app.post("/v1/ws-tickets", status_code=201, responses=problems(TokenInvalid))

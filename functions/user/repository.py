@@ -1,9 +1,11 @@
 """The user module's SQL."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from hongyan.clock import now
 from hongyan.tables import refresh_tokens, sessions, users
 
 Row = sa.Row[Any]
@@ -29,6 +31,41 @@ def find_user_by_username(connection: sa.Connection, username: str) -> Row | Non
     if not username.isascii():
         return None
     return connection.execute(sa.select(users).where(users.c.username == username)).first()
+
+
+def find_users(connection: sa.Connection, user_ids: Sequence[str]) -> Sequence[Row]:
+    """Return the rows of those of the users that there are, in the order of their ids."""
+    return connection.execute(sa.select(users).where(users.c.id.in_(user_ids)).order_by(users.c.id)).all()
+
+
+def update_user(connection: sa.Connection, user_id: str, **values: Any) -> None:
+    """Change columns of a user."""
+    connection.execute(sa.update(users).where(users.c.id == user_id).values(values))
+
+
+def list_live_sessions(connection: sa.Connection, user_id: str, after_id: str | None, limit: int) -> Sequence[Row]:
+    """Return up to ``limit`` of the user's sessions that live, newest first."""
+    statement = (
+        sa.select(sessions)
+        .where(
+            sessions.c.user_id == user_id,
+            sessions.c.live_device_id.is_not(None),
+            sessions.c.refresh_expires_at > now(),
+        )
+        .order_by(sessions.c.id.desc())
+        .limit(limit)
+    )
+    if after_id is not None:
+        statement = statement.where(sessions.c.id < after_id)
+    return connection.execute(statement).all()
+
+
+def list_other_live_sessions(connection: sa.Connection, user_id: str, session_id: str) -> Sequence[str]:
+    """Return the ids of the user's live sessions but one."""
+    statement = sa.select(sessions.c.id).where(
+        sessions.c.user_id == user_id, sessions.c.live_device_id.is_not(None), sessions.c.id != session_id
+    )
+    return connection.scalars(statement.order_by(sessions.c.id)).all()
 
 
 def lock_user(connection: sa.Connection, user_id: str) -> None:

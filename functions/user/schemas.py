@@ -3,8 +3,8 @@
 from typing import Annotated, Literal
 
 from hongyan.clock import Timestamp
-from hongyan.schemas import ClientKey, Nickname, RequestBody, User
-from pydantic import BaseModel, StringConstraints
+from hongyan.schemas import ClientKey, Nickname, Prose, RequestBody, User
+from pydantic import BaseModel, Field, StringConstraints
 
 Username = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{3,32}$")]
 Password = Annotated[str, StringConstraints(min_length=8, max_length=128)]
@@ -40,6 +40,32 @@ class Refresh(RequestBody):
     refresh_token: Annotated[str, StringConstraints(max_length=200)]
 
 
+class ProfileChange(RequestBody):
+    """PATCH /v1/users/me. What is left out stays as it is."""
+
+    nickname: Nickname | None = None
+    description: Annotated[Prose, StringConstraints(max_length=200)] | None = None
+
+
+class PasswordChange(RequestBody):
+    """PUT /v1/users/me/password."""
+
+    old_password: Annotated[str, StringConstraints(max_length=200)]
+    new_password: Password
+
+
+class UserIds(RequestBody):
+    """POST /v1/users/batch-get."""
+
+    ids: Annotated[list[Annotated[str, StringConstraints(max_length=36)]], Field(min_length=1, max_length=100)]
+
+
+class Users(BaseModel):
+    """Public profiles; unknown ids are left out."""
+
+    items: list[User]
+
+
 class Self(User):
     """One's own profile."""
 
@@ -55,6 +81,23 @@ class Session(BaseModel):
     refresh_token: str
     session_id: str
     user: Self
+
+
+class SessionDevice(BaseModel):
+    """What a session runs on."""
+
+    id: str
+    platform: str
+    name: str
+
+
+class LiveSession(BaseModel):
+    """One of the caller's sessions; ``current`` marks the one that asks."""
+
+    id: str
+    device: SessionDevice
+    current: bool
+    created_at: Timestamp
 
 
 class Ticket(BaseModel):

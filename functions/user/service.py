@@ -1,14 +1,16 @@
 """Accounts and sessions: register, log in, refresh, log out."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
 from hongyan import sessions, tokens
 from hongyan.clock import now
-from hongyan.errors import CredentialsInvalid, RefreshTokenInvalid, UsernameTaken, UserNotFound
+from hongyan.errors import CredentialsInvalid, RefreshTokenInvalid, SessionNotFound, UsernameTaken, UserNotFound
 from hongyan.events import SessionAudience, event
-from hongyan.ids import new_id
+from hongyan.ids import is_id, new_id
+from hongyan.pagination import Page, decode_cursor, encode_cursor, page_of
 from hongyan.schemas import User
 from hongyan.sessions import Principal
 from hongyan.unit_of_work import UnitOfWork, perform, read
@@ -16,12 +18,25 @@ from sqlalchemy.exc import IntegrityError
 
 from functions.user import repository
 from functions.user.passwords import hash_password, is_password
-from functions.user.schemas import Device, Login, Registration, Self, Session
+from functions.user.schemas import (
+    Device,
+    LiveSession,
+    Login,
+    PasswordChange,
+    ProfileChange,
+    Registration,
+    Self,
+    Session,
+    SessionDevice,
+    Users,
+)
 
 ACCESS_TOKEN_LIFE = timedelta(hours=1)
 REFRESH_TOKEN_LIFE = timedelta(days=30)
 
-EndReason = Literal["logged_out", "replaced", "refresh_reused"]
+EndReason = Literal["logged_out", "replaced", "refresh_reused", "password_changed"]
+
+_SESSIONS = "sessions"
 
 
 class _EndedSession(NamedTuple):
@@ -87,6 +102,57 @@ def log_out(principal: Principal) -> None:
     ended = perform(lambda unit: _end_session(unit, principal.session_id, "logged_out"))
     if ended is not None:
         sessions.forget(*ended)
+
+
+def list_sessions(principal: Principal, cursor: str | None, limit: int) -> Page[LiveSession]:
+    """Return a page of the caller's sessions, newest first."""
+    after = None if cursor is None else decode_cursor(_SESSIONS, principal.user_id, cursor)[0]
+    rows = read(lambda connection: repository.list_live_sessions(connection, principal.user_id, after, limit + 1))
+    return page_of(
+        rows,
+        limit,
+        lambda row: _live_session(row, principal),
+        lambda row: encode_cursor(_SESSIONS, principal.user_id, [row.id]),
+    )
+
+
+def end_session(principal: Principal, session_id: str) -> None:
+    """End one of the caller's sessions, on this device or another.
+
+    Raises:
+        SessionNotFound: it is not the caller's, or has ended.
+
+    """
+    sessions.forget(*perform(lambda unit: _end_own_session(unit, principal.user_id, session_id)))
+
+
+def change_profile(principal: Principal, change: ProfileChange) -> Self:
+    """Change what the caller shows of themselves."""
+    values = change.model_dump(exclude_none=True)
+    if values:
+        perform(lambda unit: repository.update_user(unit.connection, principal.user_id, **values))
+    return own_profile(principal)
+
+
+def change_password(principal: Principal, change: PasswordChange) -> None:
+    """Change the password and end the caller's other sessions.
+
+    Raises:
+        CredentialsInvalid: the old password is not right.
+
+    """
+    user = read(lambda connection: repository.find_user(connection, principal.user_id))
+    if user is None or not is_password(change.old_password, user.password_hash):
+        raise CredentialsInvalid
+    password_hash = hash_password(change.new_password)
+    for ended in perform(lambda unit: _change_password(unit, principal, password_hash)):
+        sessions.forget(*ended)
+
+
+def profiles(user_ids: Sequence[str]) -> Users:
+    """Return the public profiles of those of the users that there are."""
+    rows = read(lambda connection: repository.find_users(connection, [i for i in user_ids if is_id(i)]))
+    return Users(items=[User.model_validate(row._mapping) for row in rows])  # noqa: SLF001
 
 
 def own_profile(principal: Principal) -> Self:
@@ -164,10 +230,39 @@ def _end_session(unit: UnitOfWork, session_id: str, reason: EndReason) -> _Ended
     session = repository.lock_session(unit.connection, session_id)
     if session is None or session.ended_at is not None:
         return None
-    repository.end_session(unit.connection, session_id, at=now(), reason=reason)
-    audience = SessionAudience(user_id=session.user_id, session_id=session_id)
-    unit.announce(event("session.ended", audience, session_id=session_id, reason=reason))
-    return _EndedSession(session_id, session.access_token_hash)
+    return _end(unit, session, reason)
+
+
+def _end(unit: UnitOfWork, session: sa.Row[Any], reason: EndReason) -> _EndedSession:
+    """End a locked session that lives."""
+    repository.end_session(unit.connection, session.id, at=now(), reason=reason)
+    audience = SessionAudience(user_id=session.user_id, session_id=session.id)
+    unit.announce(event("session.ended", audience, session_id=session.id, reason=reason))
+    return _EndedSession(session.id, session.access_token_hash)
+
+
+def _end_own_session(unit: UnitOfWork, user_id: str, session_id: str) -> _EndedSession:
+    session = repository.lock_session(unit.connection, session_id)
+    if session is None or session.user_id != user_id or session.ended_at is not None:
+        raise SessionNotFound
+    return _end(unit, session, "logged_out")
+
+
+def _change_password(unit: UnitOfWork, principal: Principal, password_hash: str) -> list[_EndedSession]:
+    repository.lock_user(unit.connection, principal.user_id)
+    repository.update_user(unit.connection, principal.user_id, password_hash=password_hash)
+    others = repository.list_other_live_sessions(unit.connection, principal.user_id, principal.session_id)
+    ended = [_end_session(unit, session_id, "password_changed") for session_id in others]
+    return [session for session in ended if session is not None]
+
+
+def _live_session(row: sa.Row[Any], principal: Principal) -> LiveSession:
+    return LiveSession(
+        id=row.id,
+        device=SessionDevice(id=row.live_device_id, platform=row.platform, name=row.device_name),
+        current=row.id == principal.session_id,
+        created_at=row.created_at,
+    )
 
 
 def _session(session_id: str, access_token: str, refresh_token: str, user: sa.Row[Any]) -> Session:

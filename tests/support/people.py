@@ -50,6 +50,12 @@ class Person:
     def post(self, path: str, body: Any = None) -> Response:
         return request("POST", path, token=self.token, body=body)
 
+    def patch(self, path: str, body: Any = None) -> Response:
+        return request("PATCH", path, token=self.token, body=body)
+
+    def delete(self, path: str) -> Response:
+        return request("DELETE", path, token=self.token)
+
     def put(self, path: str, body: Any = None) -> Response:
         return request("PUT", path, token=self.token, body=body)
 

@@ -97,6 +97,10 @@ CATALOGUE: dict[str, dict[Language, Words]] = {
         "en": Words("Conversation not found", "There is no such conversation, or you are not in it."),
         "zh": Words("会话不存在", "该会话不存在，或您不在其中。"),
     },
+    "session_not_found": {
+        "en": Words("Session not found", "You have no such session, or it has ended."),
+        "zh": Words("登录会话不存在", "您没有这个登录会话，或它已结束。"),
+    },
     "method_not_allowed": {
         "en": Words("Method not allowed", "This path does not answer this method."),
         "zh": Words("方法不被允许", "该路径不支持此方法。"),

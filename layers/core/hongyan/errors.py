@@ -4,7 +4,8 @@
     ├── BadRequest 400          MalformedJson · InvalidCursor · InvalidFrame · UnknownAction
     ├── Unauthenticated 401     TokenInvalid · CredentialsInvalid · RefreshTokenInvalid · RefreshTokenReused ·
     │                           SessionEnded
-    ├── NotFound 404            RouteNotFound · UserNotFound · FriendRequestNotFound · ConversationNotFound
+    ├── NotFound 404            RouteNotFound · UserNotFound · FriendRequestNotFound · ConversationNotFound ·
+    │                           SessionNotFound
     ├── MethodNotAllowed 405
     ├── Conflict 409            UsernameTaken · AlreadyFriends · ClientIdConflict
     ├── TooLarge 413             BodyTooLarge · FrameTooLarge
@@ -149,6 +150,12 @@ class ConversationNotFound(NotFound):
     """No such conversation, or the caller is not in it."""
 
     code = "conversation_not_found"
+
+
+class SessionNotFound(NotFound):
+    """No such live session of the caller."""
+
+    code = "session_not_found"
 
 
 class MethodNotAllowed(Problem):

@@ -209,3 +209,42 @@ def test_health_names_each_store(deployment: Deployment) -> None:
 
     assert answer.status == 200
     assert answer.json == {"status": "ok", "dependencies": {"database": "ok", "redis": "ok", "opensearch": "ok"}}
+
+
+def test_one_changes_ones_nickname_and_description(person: People) -> None:
+    alice, bob = person("alice"), person("bob")
+
+    answer = alice.patch("/v1/users/me", {"nickname": "Alice 爱丽丝", "description": "两只鸿雁"})
+
+    assert answer.status == 200
+    assert answer.json["nickname"] == "Alice 爱丽丝"
+    assert bob.get(f"/v1/users/{alice.id}").json["description"] == "两只鸿雁"
+    assert alice.patch("/v1/users/me", {"description": ""}).json["nickname"] == "Alice 爱丽丝"
+    assert alice.patch("/v1/users/me", {}).json["description"] == ""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"nickname": ""}, {"nickname": "two\nlines"}, {"description": "x" * 201}, {"username": "eve"}, {"nickname": 7}],
+)
+def test_a_profile_of_other_form_is_refused(person: People, change: dict[str, object]) -> None:
+    alice = person("alice")
+    before = alice.get("/v1/users/me").json
+
+    assert alice.patch("/v1/users/me", change).code == "validation_failed"
+    assert alice.get("/v1/users/me").json == before
+
+
+def test_profiles_come_in_batches_with_unknown_people_left_out(person: People) -> None:
+    alice, bob = person("alice"), person("bob")
+
+    ids = [bob.id, "01ARZ3NDEKTSV4RRFFQ69G5FAV", "nobody", alice.id, bob.id]
+    answer = alice.post("/v1/users/batch-get", {"ids": ids})
+
+    assert [user["id"] for user in answer.json["items"]] == [alice.id, bob.id]
+    assert "created_at" not in answer.text
+
+
+@pytest.mark.parametrize("ids", [[], ["x"] * 101, "x", [7], ["x" * 37]])
+def test_a_batch_out_of_bounds_is_refused(person: People, ids: object) -> None:
+    assert person("alice").post("/v1/users/batch-get", {"ids": ids}).code == "validation_failed"

@@ -11,7 +11,7 @@ from hongyan.clock import now
 from hongyan.tables import refresh_tokens, sessions
 
 from tests.support.gateway import RefusedError, Response, Socket, request
-from tests.support.people import Person
+from tests.support.people import PASSWORD, Person, a_device
 
 People = Callable[[str], Person]
 
@@ -208,3 +208,79 @@ def test_an_access_token_is_no_ticket(person: People) -> None:
 
     with pytest.raises(RefusedError):
         Socket.open(alice.management, ticket=alice.token)
+
+
+def test_one_sees_ones_sessions_with_the_asking_one_marked(person: People) -> None:
+    phone = person("alice")
+    laptop = phone.on_another_device()
+    person("bob")
+
+    listed = phone.get("/v1/sessions").json["items"]
+
+    assert [(item["id"], item["current"]) for item in listed] == [(laptop.session_id, False), (phone.session_id, True)]
+    assert listed[0]["device"]["name"] == "A terminal"
+    assert "token" not in str(listed)
+
+
+def test_sessions_come_in_pages_and_ended_ones_not_at_all(person: People) -> None:
+    phone = person("alice")
+    laptop, tablet = phone.on_another_device(), phone.on_another_device()
+    laptop.delete("/v1/sessions/current")
+
+    first = phone.get("/v1/sessions?limit=1").json
+    second = phone.get(f"/v1/sessions?limit=1&cursor={first['next_cursor']}").json
+
+    assert [item["id"] for item in first["items"] + second["items"]] == [tablet.session_id, phone.session_id]
+    assert second["next_cursor"] is None
+
+
+def test_one_device_can_end_the_session_of_another(person: People) -> None:
+    phone = person("alice")
+    laptop = phone.on_another_device()
+
+    assert phone.delete(f"/v1/sessions/{laptop.session_id}").status == 204
+
+    assert is_logged_in(phone)
+    assert not is_logged_in(laptop)
+    assert phone.delete(f"/v1/sessions/{laptop.session_id}").code == "session_not_found"
+
+
+def test_nobody_can_end_the_session_of_somebody_else(person: People) -> None:
+    alice, bob = person("alice"), person("bob")
+
+    for session_id in (bob.session_id, "01ARZ3NDEKTSV4RRFFQ69G5FAV", "x"):
+        answer = alice.delete(f"/v1/sessions/{session_id}")
+        assert (answer.status, answer.code) == (404, "session_not_found")
+    assert is_logged_in(bob)
+
+
+def test_a_changed_password_ends_the_other_sessions_and_replaces_the_old_one(person: People) -> None:
+    phone = person("alice")
+    laptop = phone.on_another_device()
+
+    body = {"old_password": PASSWORD, "new_password": "another horse altogether"}
+    assert phone.put("/v1/users/me/password", body).status == 204
+
+    assert is_logged_in(phone)
+    assert not is_logged_in(laptop)
+    login = {"username": phone.username, "device": a_device()}
+    assert request("POST", "/v1/sessions", body={**login, "password": PASSWORD}).code == "credentials_invalid"
+    assert request("POST", "/v1/sessions", body={**login, "password": body["new_password"]}).status == 201
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"old_password": "not the password", "new_password": "another horse"}, "credentials_invalid"),
+        ({"old_password": PASSWORD, "new_password": "short"}, "validation_failed"),
+        ({"new_password": "another horse"}, "validation_failed"),
+    ],
+)
+def test_a_refused_change_of_password_changes_nothing(person: People, body: dict[str, str], code: str) -> None:
+    phone = person("alice")
+    laptop = phone.on_another_device()
+
+    assert phone.put("/v1/users/me/password", body).code == code
+
+    assert is_logged_in(laptop)
+    assert is_logged_in(phone.on_another_device())
