@@ -6,6 +6,7 @@ from fastapi import Query, Response
 from hongyan.errors import (
     AlreadyFriends,
     ConversationNotFound,
+    FriendRequestDecided,
     FriendRequestNotFound,
     InvalidCursor,
     SelfFriendship,
@@ -49,10 +50,19 @@ def list_requests(
     return service.list_requests(caller.user_id, direction, cursor, limit)
 
 
-@app.post("/v1/friend-requests/{request_id}/accept", responses=problems(TokenInvalid, FriendRequestNotFound))
+_DECISIONS = problems(TokenInvalid, FriendRequestNotFound, FriendRequestDecided)
+
+
+@app.post("/v1/friend-requests/{request_id}/accept", responses=_DECISIONS)
 def accept(request_id: str, caller: Caller) -> Acceptance:
     """Accept a request to the caller."""
     return service.accept(caller.user_id, known_id(request_id, FriendRequestNotFound))
+
+
+@app.post("/v1/friend-requests/{request_id}/reject", responses=_DECISIONS)
+def reject(request_id: str, caller: Caller) -> FriendRequest:
+    """Reject a request to the caller."""
+    return service.reject(caller.user_id, known_id(request_id, FriendRequestNotFound))
 
 
 @app.get("/v1/friends", responses=_LISTS)

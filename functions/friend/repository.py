@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
 from hongyan.tables import conversations, friend_requests, friendships, members, messages, users
 
 Row = sa.Row[Any]
+
+Decision = Literal["accepted", "rejected"]
 
 _from_user, _to_user = users.alias("from_user"), users.alias("to_user")
 PROFILE = ("id", "username", "nickname", "description")
@@ -112,10 +114,10 @@ def insert_request(connection: sa.Connection, **values: Any) -> None:
     connection.execute(sa.insert(friend_requests).values(**values, status="pending", pending=1))
 
 
-def accept_request(connection: sa.Connection, request_id: str, at: datetime) -> None:
-    """Mark a request as accepted."""
+def decide_request(connection: sa.Connection, request_id: str, status: Decision, at: datetime) -> None:
+    """Mark a pending request as decided."""
     statement = sa.update(friend_requests).where(friend_requests.c.id == request_id)
-    connection.execute(statement.values(status="accepted", pending=None, decided_at=at))
+    connection.execute(statement.values(status=status, pending=None, decided_at=at))
 
 
 def find_single(connection: sa.Connection, pair: str) -> str | None:

@@ -8,6 +8,7 @@ from hongyan.clock import now, rfc3339
 from hongyan.errors import (
     AlreadyFriends,
     ConversationNotFound,
+    FriendRequestDecided,
     FriendRequestNotFound,
     SelfFriendship,
     UserNotFound,
@@ -53,9 +54,21 @@ def accept(user_id: str, request_id: str) -> Acceptance:
 
     Raises:
         FriendRequestNotFound: there is no such request to the caller.
+        FriendRequestDecided: it was rejected before.
 
     """
     return perform(lambda unit: _accept_as(unit, user_id, request_id))
+
+
+def reject(user_id: str, request_id: str) -> FriendRequest:
+    """Reject a request to the caller, once. Rejecting again answers the same.
+
+    Raises:
+        FriendRequestNotFound: there is no such request to the caller.
+        FriendRequestDecided: it was accepted before.
+
+    """
+    return perform(lambda unit: _reject_as(unit, user_id, request_id))
 
 
 def list_requests(user_id: str, direction: Direction, cursor: str | None, limit: int) -> Page[FriendRequest]:
@@ -126,15 +139,11 @@ def _ask(unit: UnitOfWork, user_id: str, asked: NewFriendRequest) -> Asked:
 
 
 def _accept_as(unit: UnitOfWork, user_id: str, request_id: str) -> Acceptance:
-    addressed = repository.find_request(unit.connection, request_id)
-    if addressed is None or addressed.to_user_id != user_id:
-        raise FriendRequestNotFound
-    repository.lock_users(unit.connection, addressed.from_user_id, user_id)
-    row = repository.find_request(unit.connection, request_id)  # again: another device may have been first
-    if row is None:
-        raise FriendRequestNotFound
+    row = _lock_request_to(unit, user_id, request_id)
     if row.pending:
         return _befriend(unit, row)
+    if row.status != "accepted":
+        raise FriendRequestDecided
     conversation_id = repository.find_single(unit.connection, _pair(row.from_user_id, user_id))
     if conversation_id is None:
         raise FriendRequestNotFound
@@ -143,10 +152,33 @@ def _accept_as(unit: UnitOfWork, user_id: str, request_id: str) -> Acceptance:
     )
 
 
+def _reject_as(unit: UnitOfWork, user_id: str, request_id: str) -> FriendRequest:
+    row = _lock_request_to(unit, user_id, request_id)
+    if row.status == "accepted":
+        raise FriendRequestDecided
+    if row.pending:
+        repository.decide_request(unit.connection, request_id, "rejected", now())
+        both = UsersAudience(user_ids=[row.from_user_id, user_id])
+        unit.announce(event("friend.rejected", both, friend_request_id=request_id))
+    return _request(unit.connection, request_id)
+
+
+def _lock_request_to(unit: UnitOfWork, user_id: str, request_id: str) -> sa.Row[Any]:
+    """Lock both sides of a request to the user, and return it as it stands then: another device may have been first."""
+    addressed = repository.find_request(unit.connection, request_id)
+    if addressed is None or addressed.to_user_id != user_id:
+        raise FriendRequestNotFound
+    repository.lock_users(unit.connection, addressed.from_user_id, user_id)
+    row = repository.find_request(unit.connection, request_id)
+    if row is None:
+        raise FriendRequestNotFound
+    return row
+
+
 def _befriend(unit: UnitOfWork, row: sa.Row[Any]) -> Acceptance:
     """Make friends of the two sides of a pending request. Both users' rows are locked."""
     asker, accepter, moment = row.from_user_id, row.to_user_id, now()
-    repository.accept_request(unit.connection, row.id, moment)
+    repository.decide_request(unit.connection, row.id, "accepted", moment)
     repository.insert_friendship(unit.connection, asker, accepter, moment)
     conversation_id = new_id()
     repository.insert_single(unit.connection, conversation_id, _pair(asker, accepter), [asker, accepter], moment)

@@ -113,6 +113,10 @@ CATALOGUE: dict[str, dict[Language, Words]] = {
         "en": Words("Already friends", "You two are friends already."),
         "zh": Words("已经是好友", "你们已经是好友了。"),
     },
+    "friend_request_decided": {
+        "en": Words("Friend request decided", "This friend request was decided otherwise before."),
+        "zh": Words("好友申请已处理", "这条好友申请此前已被另行处理。"),
+    },
     "client_id_conflict": {
         "en": Words("client_id used before", "You have sent another message with this client_id. Choose a new one."),
         "zh": Words("client_id 已被使用", "您已用该 client_id 发送过另一条消息，请换一个。"),

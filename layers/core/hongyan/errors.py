@@ -7,7 +7,7 @@
     ├── NotFound 404            RouteNotFound · UserNotFound · FriendRequestNotFound · ConversationNotFound ·
     │                           SessionNotFound
     ├── MethodNotAllowed 405
-    ├── Conflict 409            UsernameTaken · AlreadyFriends · ClientIdConflict
+    ├── Conflict 409            UsernameTaken · AlreadyFriends · FriendRequestDecided · ClientIdConflict
     ├── TooLarge 413             BodyTooLarge · FrameTooLarge
     ├── UnsupportedMediaType 415
     ├── ValidationFailed 422    SelfFriendship
@@ -181,6 +181,12 @@ class AlreadyFriends(Conflict):
     """The two are friends."""
 
     code = "already_friends"
+
+
+class FriendRequestDecided(Conflict):
+    """The friend request was decided otherwise before."""
+
+    code = "friend_request_decided"
 
 
 class ClientIdConflict(Conflict):

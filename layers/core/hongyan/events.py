@@ -10,6 +10,7 @@ from hongyan.ids import new_id
 EventType = Literal[
     "friend.requested",
     "friend.accepted",
+    "friend.rejected",
     "conversation.created",
     "message.created",
     "message.read",

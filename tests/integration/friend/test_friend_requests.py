@@ -264,3 +264,74 @@ def test_a_cursor_of_another_list_or_person_is_refused(person: People) -> None:
 def test_a_direction_must_be_named(person: People) -> None:
     assert person("alice").get("/v1/friend-requests").code == "validation_failed"
     assert person("alice").get("/v1/friend-requests?direction=sideways").code == "validation_failed"
+
+
+def test_a_rejected_request_makes_no_friends_and_both_sides_hear_of_it(person: People, deployment: Deployment) -> None:
+    alice, bob = person("alice"), person("bob")
+    request_id = alice.ask(bob)
+    deployment.drain()
+    at_alice, at_bob = alice.connect(), bob.on_another_device().connect()
+
+    answer = bob.post(f"/v1/friend-requests/{request_id}/reject")
+    deployment.push()
+
+    assert (answer.status, answer.json["status"]) == (200, "rejected")
+    assert answer.json["decided_at"] is not None
+    assert friends_of(alice) == []
+    for socket in (at_alice, at_bob):
+        [event] = socket.events
+        assert event["type"] == "friend.rejected"
+        assert event["data"] == {"friend_request_id": request_id}
+
+
+def test_rejecting_twice_answers_the_same_and_is_told_once(person: People, deployment: Deployment) -> None:
+    alice, bob = person("alice"), person("bob")
+    request_id = alice.ask(bob)
+    deployment.drain()
+
+    first, second = (bob.post(f"/v1/friend-requests/{request_id}/reject") for _ in range(2))
+
+    assert first.json == second.json
+    assert len(deployment.queued()) == 1
+
+
+@pytest.mark.parametrize(("first", "then"), [("accept", "reject"), ("reject", "accept")])
+def test_a_decision_stands(person: People, first: str, then: str) -> None:
+    alice, bob = person("alice"), person("bob")
+    request_id = alice.ask(bob)
+    bob.post(f"/v1/friend-requests/{request_id}/{first}")
+
+    answer = bob.post(f"/v1/friend-requests/{request_id}/{then}")
+
+    assert (answer.status, answer.code) == (409, "friend_request_decided")
+
+
+def test_accepting_and_rejecting_at_once_decides_once(person: People) -> None:
+    alice, bob = person("alice"), person("bob")
+    request_id = alice.ask(bob)
+    decisions = ("accept", "reject", "accept", "reject")
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda d: bob.post(f"/v1/friend-requests/{request_id}/{d}").status, decisions))
+
+    assert sorted(answers) == [200, 200, 409, 409]
+    assert count(friendships) == (2 if answers[0] == 200 else 0)
+
+
+def test_only_the_person_asked_can_reject(person: People) -> None:
+    alice, bob, carol = person("alice"), person("bob"), person("carol")
+    request_id = alice.ask(bob)
+
+    for other in (alice, carol):
+        assert other.post(f"/v1/friend-requests/{request_id}/reject").code == "friend_request_not_found"
+
+
+def test_after_a_rejection_one_may_ask_again(person: People) -> None:
+    alice, bob = person("alice"), person("bob")
+    first = alice.ask(bob)
+    bob.post(f"/v1/friend-requests/{first}/reject")
+
+    answer = alice.post("/v1/friend-requests", {"user_id": bob.id})
+
+    assert answer.status == 201
+    assert answer.json["id"] != first
