@@ -213,10 +213,18 @@ class HongyanClient:
         ping_seconds: float = 20.0,
         since: Mapping[str, int] | None = None,
         on_frame: Callable[[str], None] | None = None,
+        by_header: bool = False,
         pace: Pace | None = None,
     ) -> Live:
         """Return a live connection, to be entered with ``async with``; see hongyan_client.live.Live."""
-        return Live(self, ping_seconds=ping_seconds, since=since or {}, on_frame=on_frame, pace=pace or Pace())
+        return Live(
+            self,
+            ping_seconds=ping_seconds,
+            since=since or {},
+            on_frame=on_frame,
+            by_header=by_header,
+            pace=pace or Pace(),
+        )
 
     # How calls are made.
 
@@ -314,7 +322,8 @@ class HongyanClient:
                 failure = _failure(answer)
                 if not tries_left or not repeatable or not _may_pass(failure):
                     raise failure
-                delay = backoff.next() if failure.retry_after is None else failure.retry_after
+                # Not sooner than asked, and not at the same moment as everybody else who was asked.
+                delay = (failure.retry_after or 0.0) + backoff.next()
             logger.info("%s %s is tried again in %.2f s", method, url, delay)
             await asyncio.sleep(delay)
         raise AssertionError("the last try returns or raises")

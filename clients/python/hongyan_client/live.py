@@ -13,7 +13,7 @@ from uuid import uuid4
 import httpx
 from pydantic import ValidationError
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from hongyan_client.backoff import Backoff
 from hongyan_client.errors import (
@@ -52,6 +52,7 @@ Result = TypeVar("Result")
 
 _MAX_FRAME_BYTES = 32 * 1024
 _HISTORY_PAGE = 100
+_UNAUTHORIZED = 401
 # The server leaves open whether it stored the message, or was too busy to look: the same frame may be sent again.
 _PASSING_CODES = {"internal_error", "service_unavailable", "rate_limited"}
 
@@ -81,6 +82,15 @@ class _MessageData(Model):
     message: Message
 
 
+class _Answer(Model):
+    id: str | None = None
+    data: dict[str, Any] | None = None
+
+
+class _Events(Model):
+    events: Sequence[Any]
+
+
 class _Envelope(Model):
     type: str
     event_id: str
@@ -99,6 +109,7 @@ class Live:
         ping_seconds: between two pings.
         since: up to which ``seq`` the caller already has a conversation.
         on_frame: called with each text frame received, before anything else is done with it.
+        by_header: connect with the access token in a header; else with a ticket, asked for each time.
         pace: time-outs and delays.
 
     """
@@ -110,12 +121,14 @@ class Live:
         ping_seconds: float,
         since: Mapping[str, int],
         on_frame: Callable[[str], None] | None,
+        by_header: bool,
         pace: Pace,
     ) -> None:
         self._client = client
         self._ping_seconds = ping_seconds
         self._since = since
         self._on_frame = on_frame
+        self._by_header = by_header
         self._pace = pace
         session = client.session
         if session is None:
@@ -237,7 +250,10 @@ class Live:
                 answer = await self._insist(request)
         except TimeoutError as error:
             raise ConnectionFailed(f"No answer within {self._pace.give_up:g} s.") from error
-        return Reading.model_validate(answer)
+        try:
+            return Reading.model_validate(answer)
+        except ValidationError as error:
+            raise UnexpectedAnswer("A reading was acknowledged with something else.") from error
 
     async def ping(self) -> None:
         """Ping once and wait for the pong. Raises ConnectionFailed."""
@@ -344,21 +360,41 @@ class Live:
 
     async def _connect_once(self) -> None:
         """Connect and stay until the connection breaks, which always raises."""
+        address, headers = await self._way_in()
+        try:
+            async with connect(
+                address,
+                additional_headers=headers,
+                # Pings of the protocol end at the gateway; those of the application reach the server behind it.
+                ping_interval=None,
+                open_timeout=self._pace.answer_timeout,
+                close_timeout=self._pace.close_timeout,
+            ) as socket:
+                await self._stay(socket)
+        except InvalidStatus as error:
+            if self._by_header and error.response.status_code == _UNAUTHORIZED:
+                # The next try takes the new token. A ticket needs no such care: asking for one refreshes.
+                await self._client.refresh()
+            raise
+
+    async def _way_in(self) -> tuple[str, dict[str, str]]:
+        """Return the address to connect to, and the headers to do it with."""
+        if self._by_header:
+            endpoints = await self._client.endpoints()
+            session = self._client.session
+            if session is None:
+                raise NotLoggedIn
+            return endpoints.websocket_url, {"Authorization": f"Bearer {session.access_token}"}
         ticket = await self._client.ws_ticket()
-        address = str(httpx.URL(ticket.url).copy_merge_params({"ticket": ticket.ticket}))
-        async with connect(
-            address,
-            # Pings of the protocol end at the gateway; those of the application reach the server behind it.
-            ping_interval=None,
-            open_timeout=self._pace.answer_timeout,
-            close_timeout=self._pace.close_timeout,
-        ) as socket:
-            self._opened(socket)
-            try:
-                await _first_to_end(self._read(socket), self._keep_alive())
-            except Exception as error:
-                self._lost(str(error) or type(error).__name__)
-                raise
+        return str(httpx.URL(ticket.url).copy_merge_params({"ticket": ticket.ticket})), {}
+
+    async def _stay(self, socket: ClientConnection) -> None:
+        self._opened(socket)
+        try:
+            await _first_to_end(self._read(socket), self._keep_alive())
+        except Exception as error:
+            self._lost(str(error) or type(error).__name__)
+            raise
 
     def _opened(self, socket: ClientConnection) -> None:
         self._socket = socket
@@ -488,36 +524,43 @@ class Live:
     def _take_frame(self, frame: dict[str, Any]) -> None:
         match frame.get("type"):
             case "events":
-                for event in frame.get("events", []):
-                    self._take_event(_Envelope.model_validate(event))
+                for event in _Events.model_validate(frame).events:
+                    self._take_event(event)
             case "ack" | "pong":
-                self._take_answer(frame)
+                self._take_answer(_Answer.model_validate(frame))
             case "error":
-                self._take_error(frame)
+                self._take_error(_Answer.model_validate(frame))
             case other:
                 logger.info("a frame of type %r was ignored", other)
 
-    def _take_answer(self, frame: dict[str, Any]) -> None:
+    def _take_answer(self, frame: _Answer) -> None:
         self._backoff.reset()
-        data = frame.get("data") or {}
+        data = frame.data or {}
         if "message" in data:
             # Whether or not somebody still waits for the answer.
             self._take_message(Message.model_validate(data["message"]))
-        answer = self._answers.get(str(frame.get("id")))
+        answer = self._answers.get(frame.id or "")
         if answer and not answer.done():
             answer.set_result(data)
 
-    def _take_error(self, frame: dict[str, Any]) -> None:
-        problem = Problem.model_validate(frame.get("data"))
+    def _take_error(self, frame: _Answer) -> None:
+        problem = Problem.model_validate(frame.data)
         if problem.code == "session_ended":
             raise SessionEnded(problem.code)
-        answer = self._answers.get(str(frame.get("id")))
+        answer = self._answers.get(frame.id or "")
         if answer and not answer.done():
             answer.set_exception(error_for(problem))
         else:
             logger.warning("an error that answers no open frame: %s %s", problem.code, problem.detail)
 
-    def _take_event(self, event: _Envelope) -> None:
+    def _take_event(self, raw: Any) -> None:
+        try:
+            self._tell_of_event(_Envelope.model_validate(raw))
+        except ValidationError as error:
+            # Here and not for the whole frame: the other events in it are as good as any.
+            logger.warning("an event that is not as expected was ignored: %s", error)
+
+    def _tell_of_event(self, event: _Envelope) -> None:
         if not self._seen_events.is_new(event.event_id):
             return
         match event.type:

@@ -6,16 +6,16 @@ people, `alice` and `bob`, who are friends and have one conversation.
 
 import asyncio
 import json
+import socket as tcp
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from secrets import token_urlsafe
-from socket import create_server
 from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -36,6 +36,10 @@ def profile(username: str) -> dict[str, Any]:
     return {"id": f"id-{username}", "username": username, "nickname": username, "description": "", "avatar": None}
 
 
+def event_of(kind: str, data: dict[str, Any], event_id: str) -> dict[str, Any]:
+    return {"type": kind, "event_id": event_id, "at": _AT, "data": data}
+
+
 class StandIn:
     """What the tests look into (`messages`, `calls`, `frames`) and how they make it misbehave (the rest)."""
 
@@ -53,6 +57,9 @@ class StandIn:
         self.cut_with_ack = False
         self.copies = 1
         """How often each event is delivered."""
+        self.answering = asyncio.Event()
+        """Cleared, a `send` is stored and waits for its answer."""
+        self.answering.set()
         self.silent = False
         """Whether `ping` is not answered."""
         self.resync = False
@@ -73,8 +80,9 @@ class StandIn:
         self._refresh.clear()
 
     async def cut(self) -> None:
-        """Lose every connection."""
+        """Lose every connection, those with it whose answers wait."""
         self.connected.clear()
+        self.answering.set()
         for socket in list(self.sockets):
             self.sockets.pop(socket, None)
             await socket.close(1012)
@@ -110,10 +118,14 @@ class StandIn:
             await self.tell("message.created", {"message": message}, f"e-{message['id']}")
 
     async def tell(self, kind: str, data: dict[str, Any], event_id: str) -> None:
-        event = {"type": kind, "event_id": event_id, "at": _AT, "data": data}
-        for socket in list(self.sockets):
-            for _ in range(self.copies):
-                await _send(socket, {"type": "events", "events": [event]})
+        frame = json.dumps({"type": "events", "events": [event_of(kind, data, event_id)]}, ensure_ascii=False)
+        for _ in range(self.copies):
+            await self.say(frame)
+
+    async def say(self, frame: str) -> None:
+        """Send every connection a text frame as it is."""
+        for connection in list(self.sockets):
+            await connection.send_text(frame)
 
     async def end_session(self, session_id: str, reason: str) -> None:
         await self.tell("session.ended", {"session_id": session_id, "reason": reason}, f"e-{session_id}")
@@ -128,7 +140,7 @@ class StandIn:
         body: dict[str, Any] = json.loads(await request.body() or b"{}")
         if open_answer := self._open_call(call, body):
             return open_answer
-        username = self._access.get(request.headers.get("authorization", "").removeprefix("Bearer "))
+        username = self._bearer(request)
         if username is None:
             return problem(401, "token_invalid")
         return self._own_call(call, username, body, request)
@@ -178,6 +190,9 @@ class StandIn:
                 return JSONResponse(_reading(username, body["seq"]))
         return problem(404, "route_not_found")
 
+    def _bearer(self, request: HTTPConnection) -> str | None:
+        return self._access.get(request.headers.get("authorization", "").removeprefix("Bearer "))
+
     def _session(self, username: str) -> Response:
         access, refresh = f"hya_{token_urlsafe(8)}", f"hyr_{token_urlsafe(8)}"
         self._access[access] = self._refresh[refresh] = username
@@ -212,9 +227,9 @@ class StandIn:
     # The socket.
 
     async def socket(self, socket: WebSocket) -> None:
-        username = self._tickets.pop(socket.query_params.get("ticket", ""), None)
+        username = self._tickets.pop(socket.query_params.get("ticket", ""), None) or self._bearer(socket)
         if username is None:
-            await socket.send_denial_response(problem(401, "ticket_invalid"))
+            await socket.send_denial_response(problem(401, "token_invalid"))
             return
         await socket.accept()
         self.sockets[socket] = username
@@ -252,6 +267,7 @@ class StandIn:
             if self.cut_with_ack:
                 await self.cut()
             return
+        await self.answering.wait()
         await _answer(socket, frame, "ack", {"message": message})
         await self.announce(message)
 
@@ -302,7 +318,10 @@ class Host:
 @asynccontextmanager
 async def hosting() -> AsyncIterator[Host]:
     """Serve on a free loopback port, in the caller's event loop."""
-    listener = create_server(("127.0.0.1", 0))
+    # The protocol named: asyncio turns Nagle's algorithm off for no other socket, and each answer would be 40 ms late.
+    listener = tcp.socket(tcp.AF_INET, tcp.SOCK_STREAM, tcp.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
     host = Host(f"http://127.0.0.1:{listener.getsockname()[1]}")
     methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
     routes = [WebSocketRoute("/socket", host.socket), Route("/v1/{path:path}", host.rest, methods=methods)]

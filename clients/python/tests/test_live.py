@@ -1,14 +1,26 @@
 """The live connection against a server that loses, repeats, reorders and hangs up."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
 import pytest
-from hongyan_client import HongyanClient, Live, MessageEvent, NotFound, Pace, SessionEnded, Unsendable
-from hongyan_client.events import ConnectionRestored, LiveEvent, MessageRead
-from stand_in import CONVERSATION, StandIn, problem
+from hongyan_client import (
+    ConnectionFailed,
+    HongyanClient,
+    Live,
+    LiveClosed,
+    MessageEvent,
+    NotAcknowledged,
+    NotFound,
+    Pace,
+    SessionEnded,
+    Unsendable,
+)
+from hongyan_client.events import ConnectionLost, ConnectionRestored, LiveEvent, MessageRead
+from stand_in import CONVERSATION, StandIn, event_of, problem
 
 # Seconds; the product's own are for real networks.
 PACE = Pace(open_timeout=5, answer_timeout=0.3, give_up=10, first_delay=0.05, longest_delay=0.2, gap_grace=0.01)
@@ -241,6 +253,91 @@ async def test_closing_leaves_no_task_behind(server: StandIn, alice: HongyanClie
         await waiting
     left = [task.get_name() for task in asyncio.all_tasks() if "hongyan" in task.get_name()]
     assert left == []
+
+
+async def test_an_event_that_is_not_as_expected_costs_no_other_one(server: StandIn, live: Live) -> None:
+    message = server.store("bob", "after it")
+    events = [
+        event_of("message.created", {"message": {"seq": "many"}}, "e-bad"),
+        7,
+        event_of("message.created", {"message": message}, "e-good"),
+    ]
+    await server.say(json.dumps({"type": "events", "events": events}))
+    assert await seqs(live, 1) == [1]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "not JSON",
+        "null",
+        "[1]",
+        '{"message": "Internal server error", "connectionId": "c", "requestId": "r"}',
+        '{"type": "tomorrow"}',
+        '{"type": "events", "events": 7}',
+        '{"type": "pong", "id": "1", "data": [7]}',
+        '{"type": "ack", "id": "1", "data": {"message": 7}}',
+        '{"type": "error", "id": "1", "data": null}',
+    ],
+)
+async def test_a_frame_that_nobody_understands_disturbs_nothing(server: StandIn, live: Live, frame: str) -> None:
+    await server.say(frame)
+    await live.send_text(CONVERSATION, "as before")
+    assert not [event for event in await rest_of(live) if isinstance(event, ConnectionLost)]
+
+
+async def test_a_message_without_acknowledgement_is_given_up_and_can_be_sent_again(
+    server: StandIn, alice: HongyanClient
+) -> None:
+    impatient = Pace(answer_timeout=0.1, give_up=0.3, first_delay=0.01, longest_delay=0.02)
+    async with alice.live(pace=impatient) as live:
+        server.answering.clear()
+        with pytest.raises(NotAcknowledged) as given_up:
+            await live.send_text(CONVERSATION, "once")
+        server.answering.set()
+        again = await live.send_text(CONVERSATION, "once", client_id=given_up.value.client_id)
+    assert again.seq == 1
+    assert len(server.messages) == 1
+
+
+async def test_closing_fails_what_waits_for_an_acknowledgement(server: StandIn, live: Live) -> None:
+    server.lost_acks = 100
+    waiting = asyncio.create_task(live.send_text(CONVERSATION, "too late"))
+    await until(lambda: bool(server.messages))
+    await live.close()
+    with pytest.raises(LiveClosed):
+        await waiting
+
+
+async def test_a_connection_that_cannot_be_made_fails_in_time(server: StandIn, alice: HongyanClient) -> None:
+    server.refusals["POST /v1/ws-tickets"] = [problem(500, "internal_error") for _ in range(100)]
+    with pytest.raises(ConnectionFailed, match="internal_error"):
+        async with alice.live(pace=Pace(open_timeout=0.3, first_delay=0.01, longest_delay=0.02)):
+            pass
+
+
+async def test_a_connection_by_header_needs_no_ticket(server: StandIn, alice: HongyanClient) -> None:
+    async with alice.live(by_header=True, pace=PACE) as live:
+        await live.send_text(CONVERSATION, "hello")
+    assert server.calls["POST /v1/ws-tickets"] == 0
+
+
+async def test_an_expired_token_in_the_header_is_refreshed(server: StandIn, alice: HongyanClient) -> None:
+    async with alice.live(by_header=True, pace=PACE) as live:
+        await caught_up(server)
+        server.expire_access_tokens()
+        await server.cut()
+        await take(live, ConnectionRestored, 1)
+    assert server.calls["POST /v1/sessions/refresh"] == 1
+
+
+async def test_a_session_that_has_ended_is_not_connected_by_header(server: StandIn, alice: HongyanClient) -> None:
+    async with alice.live(by_header=True, pace=PACE) as live:
+        await caught_up(server)
+        server.end_sessions()
+        await server.cut()
+        with pytest.raises(SessionEnded):
+            await take(live, ConnectionRestored, 1)
 
 
 async def test_frames_are_shown_to_who_wants_to_see_them(server: StandIn, alice: HongyanClient) -> None:

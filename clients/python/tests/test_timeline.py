@@ -131,6 +131,13 @@ def test_another_persons_message_with_the_same_client_id_settles_nothing() -> No
     assert len(outbox) == 1
 
 
+def test_a_message_of_another_conversation_with_the_same_client_id_settles_nothing() -> None:
+    outbox = Outbox("me")
+    outbox.add(Draft("c", "same", "hello"))
+    assert outbox.settle(message(1, client_id="same", conversation_id="d")) is None
+    assert len(outbox) == 1
+
+
 def test_unacknowledged_drafts_are_listed_oldest_first() -> None:
     outbox = Outbox("me")
     for client_id in ("z", "a", "m"):
