@@ -101,6 +101,14 @@ CATALOGUE: dict[str, dict[Language, Words]] = {
         "en": Words("Session not found", "You have no such session, or it has ended."),
         "zh": Words("登录会话不存在", "您没有这个登录会话，或它已结束。"),
     },
+    "file_not_found": {
+        "en": Words("File not found", "There is no such file of yours."),
+        "zh": Words("文件不存在", "您没有这个文件。"),
+    },
+    "phone_not_registered": {
+        "en": Words("Phone not registered", "Nobody has registered with this phone. Register first."),
+        "zh": Words("手机号未注册", "该手机号尚未注册，请先注册。"),
+    },
     "method_not_allowed": {
         "en": Words("Method not allowed", "This path does not answer this method."),
         "zh": Words("方法不被允许", "该路径不支持此方法。"),
@@ -108,6 +116,10 @@ CATALOGUE: dict[str, dict[Language, Words]] = {
     "username_taken": {
         "en": Words("Username taken", "Somebody has this username. Choose another."),
         "zh": Words("用户名已被占用", "该用户名已被使用，请换一个。"),
+    },
+    "phone_taken": {
+        "en": Words("Phone taken", "An account with this phone exists. Log in instead."),
+        "zh": Words("手机号已被注册", "该手机号已有账号，请直接登录。"),
     },
     "already_friends": {
         "en": Words("Already friends", "You two are friends already."),
@@ -120,6 +132,34 @@ CATALOGUE: dict[str, dict[Language, Words]] = {
     "client_id_conflict": {
         "en": Words("client_id used before", "You have sent another message with this client_id. Choose a new one."),
         "zh": Words("client_id 已被使用", "您已用该 client_id 发送过另一条消息，请换一个。"),
+    },
+    "verification_code_expired": {
+        "en": Words("Verification code expired", "The code is over: too old, used, or tried too often. Ask again."),
+        "zh": Words("验证码已失效", "验证码已过期、已被使用或尝试次数过多，请重新获取。"),
+    },
+    "verification_code_wrong": {
+        "en": Words("Wrong verification code", "The code is not the one sent to this phone for this purpose."),
+        "zh": Words("验证码错误", "该验证码不是为此用途发送到此手机号的验证码。"),
+    },
+    "phone_not_reachable": {
+        "en": Words("Phone not reachable", "No SMS can be sent to this number. Check it."),
+        "zh": Words("手机号无法接收短信", "无法向该号码发送短信，请检查号码。"),
+    },
+    "file_not_usable": {
+        "en": Words("File not usable", "The file is not completely uploaded, or was uploaded for another purpose."),
+        "zh": Words("文件不可用", "该文件尚未上传完成，或其用途不符。"),
+    },
+    "rate_limited": {
+        "en": Words("Too many requests", "You do this too often. Try again after the time in Retry-After."),
+        "zh": Words("请求过于频繁", "操作过于频繁，请在 Retry-After 所示的时间后重试。"),
+    },
+    "sms_unavailable": {
+        "en": Words("SMS not available", "No code could be sent. Try again in a while."),
+        "zh": Words("短信服务暂不可用", "验证码未能发送，请稍后重试。"),
+    },
+    "search_unavailable": {
+        "en": Words("Search not available", "Search is out of reach for the moment; everything else works."),
+        "zh": Words("搜索暂不可用", "搜索暂时无法使用，其他功能不受影响。"),
     },
     "body_too_large": {
         "en": Words("Body too large", "The body holds at most 128 KiB."),

@@ -5,14 +5,16 @@
     ├── Unauthenticated 401     TokenInvalid · CredentialsInvalid · RefreshTokenInvalid · RefreshTokenReused ·
     │                           SessionEnded
     ├── NotFound 404            RouteNotFound · UserNotFound · FriendRequestNotFound · ConversationNotFound ·
-    │                           SessionNotFound
+    │                           SessionNotFound · FileNotFound · PhoneNotRegistered
     ├── MethodNotAllowed 405
-    ├── Conflict 409            UsernameTaken · AlreadyFriends · FriendRequestDecided · ClientIdConflict
+    ├── Conflict 409            UsernameTaken · PhoneTaken · AlreadyFriends · FriendRequestDecided · ClientIdConflict
+    ├── Gone 410                VerificationCodeExpired
     ├── TooLarge 413             BodyTooLarge · FrameTooLarge
     ├── UnsupportedMediaType 415
-    ├── ValidationFailed 422    SelfFriendship
+    ├── ValidationFailed 422    SelfFriendship · VerificationCodeWrong · PhoneNotReachable · FileNotUsable
+    ├── RateLimited 429
     ├── InternalError 500
-    └── ServiceUnavailable 503
+    └── ServiceUnavailable 503  SmsUnavailable · SearchUnavailable
 
 The words of each, in both languages, stand in :mod:`hongyan.catalogue` under its code.
 """
@@ -34,7 +36,7 @@ class Problem(Exception):  # noqa: N818  # the RFC's word
 
     status: ClassVar[int]
     code: ClassVar[str]
-    retry_after_seconds: ClassVar[int | None] = None
+    retry_after_seconds: int | None = None
 
     def __init__(self, *, errors: list[FieldError] | None = None) -> None:
         super().__init__(self.code)
@@ -158,6 +160,18 @@ class SessionNotFound(NotFound):
     code = "session_not_found"
 
 
+class FileNotFound(NotFound):
+    """No such file, or it is not the caller's to use."""
+
+    code = "file_not_found"
+
+
+class PhoneNotRegistered(NotFound):
+    """Nobody has the phone. Told only to whoever has shown by a code that the phone is theirs."""
+
+    code = "phone_not_registered"
+
+
 class MethodNotAllowed(Problem):
     """The path exists, the method does not."""
 
@@ -177,6 +191,12 @@ class UsernameTaken(Conflict):
     code = "username_taken"
 
 
+class PhoneTaken(Conflict):
+    """Somebody has the phone. Told only to whoever has shown by a code that the phone is theirs."""
+
+    code = "phone_taken"
+
+
 class AlreadyFriends(Conflict):
     """The two are friends."""
 
@@ -193,6 +213,13 @@ class ClientIdConflict(Conflict):
     """The sender has used this ``client_id`` for another message."""
 
     code = "client_id_conflict"
+
+
+class VerificationCodeExpired(Problem):
+    """The code is over: five minutes old, used, or tried wrongly five times. Ask for another."""
+
+    status = 410
+    code = "verification_code_expired"
 
 
 class TooLarge(Problem):
@@ -239,6 +266,38 @@ class SelfFriendship(Problem):
     code = "self_friendship"
 
 
+class VerificationCodeWrong(Problem):
+    """The code is not the one that was sent, or was sent to another phone or for another purpose."""
+
+    status = 422
+    code = "verification_code_wrong"
+
+
+class PhoneNotReachable(Problem):
+    """The SMS vendor does not deliver to this number."""
+
+    status = 422
+    code = "phone_not_reachable"
+
+
+class FileNotUsable(Problem):
+    """The file is not complete, or not of the kind that this needs."""
+
+    status = 422
+    code = "file_not_usable"
+
+
+class RateLimited(Problem):
+    """Too many of these lately; ``retry_after_seconds`` says when the next is taken."""
+
+    status = 429
+    code = "rate_limited"
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__()
+        self.retry_after_seconds = retry_after_seconds
+
+
 class InternalError(Problem):
     """A defect of ours. The log has the rest, under the request id."""
 
@@ -252,3 +311,19 @@ class ServiceUnavailable(Problem):
     status = 503
     code = "service_unavailable"
     retry_after_seconds = 1
+
+
+class SmsUnavailable(Problem):
+    """The SMS vendor is out of reach or refuses us. No code was sent and none counts."""
+
+    status = 503
+    code = "sms_unavailable"
+    retry_after_seconds = 30
+
+
+class SearchUnavailable(Problem):
+    """The search engine is out of reach; all else goes on."""
+
+    status = 503
+    code = "search_unavailable"
+    retry_after_seconds = 5

@@ -53,6 +53,10 @@ def _sha256() -> sa.BINARY:
     return sa.BINARY(32)
 
 
+def _phone() -> mysql.VARCHAR:
+    return mysql.VARCHAR(16, charset="ascii", collation="ascii_bin")
+
+
 def _client_key() -> ExactText:
     return ExactText(256)  # 64 characters of at most 4 bytes
 
@@ -63,11 +67,51 @@ users = sa.Table(
     sa.Column("id", _id(), primary_key=True),
     # Letters, digits, `_` and `-` only, so ASCII; unique without case by its collation.
     sa.Column("username", mysql.VARCHAR(32, charset="ascii", collation="ascii_general_ci"), nullable=False),
-    sa.Column("password_hash", sa.String(255), nullable=False),
+    # NULL for who came by phone and has not set one.
+    sa.Column("password_hash", sa.String(255), nullable=True),
     sa.Column("nickname", sa.String(32), nullable=False),
     sa.Column("description", sa.String(200), nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("phone", _phone(), nullable=True),
+    sa.Column("avatar_file_id", _id(), nullable=True),
+    # Counts the changes of the row, under its lock, so that the search index can tell late news from new.
+    sa.Column("version", sa.BigInteger, nullable=False, server_default="1"),
+    # A closed account keeps its row, anonymised: others keep the history they had with it.
+    sa.Column("closed_at", UtcDateTime, nullable=True),
     sa.UniqueConstraint("username", name="uq_users_username"),
+    sa.UniqueConstraint("phone", name="uq_users_phone"),
+)
+
+# One row a code that was sent. `spent_at` and `wrong_tries` are only changed under conditions, so that of many tries at
+# once one can succeed and five can fail.
+verification_codes = sa.Table(
+    "verification_codes",
+    metadata,
+    sa.Column("id", _id(), primary_key=True),
+    sa.Column("phone", _phone(), nullable=False),
+    sa.Column("purpose", sa.String(16), nullable=False),
+    sa.Column("code_hash", sa.String(255), nullable=False),
+    sa.Column("expires_at", UtcDateTime, nullable=False),
+    sa.Column("wrong_tries", mysql.TINYINT, nullable=False),
+    sa.Column("spent_at", UtcDateTime, nullable=True),
+    sa.Index("ix_verification_codes_phone", "phone"),
+)
+
+# An upload; what is not completed is nobody's picture.
+files = sa.Table(
+    "files",
+    metadata,
+    sa.Column("id", _id(), primary_key=True),
+    sa.Column("owner_id", _id(), nullable=False),
+    sa.Column("purpose", sa.String(8), nullable=False),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("mime", sa.String(100), nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("sha256", _sha256(), nullable=False),
+    sa.Column("object_key", sa.String(255), nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("completed_at", UtcDateTime, nullable=True),
+    sa.Index("ix_files_owner", "owner_id", "id"),
 )
 
 sessions = sa.Table(
@@ -124,6 +168,16 @@ friendships = sa.Table(
     sa.Column("friend_id", _id(), primary_key=True),
     sa.Column("remark", sa.String(32), nullable=True),
     sa.Column("since", UtcDateTime, nullable=False),
+)
+
+# Who has blocked whom. It goes one way; only the blocker ever sees it.
+blocks = sa.Table(
+    "blocks",
+    metadata,
+    sa.Column("user_id", _id(), primary_key=True),
+    sa.Column("blocked_id", _id(), primary_key=True),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Index("ix_blocks_blocked", "blocked_id", "user_id"),
 )
 
 conversations = sa.Table(
