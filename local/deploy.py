@@ -35,6 +35,17 @@ class Stores:
 
 
 @dataclass(frozen=True)
+class Sms:
+    """The account at the SMS vendor, or at its stand-in."""
+
+    endpoint: str
+    access_key_id: str
+    access_key_secret: str
+    sign_name: str
+    template_codes: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Outputs:
     """What the deployed stack tells about itself."""
 
@@ -80,7 +91,7 @@ async def build(home: Home) -> None:
     )
 
 
-async def deploy(home: Home, endpoint_url: str, stores: Stores) -> None:
+async def deploy(home: Home, endpoint_url: str, stores: Stores, sms: Sms) -> None:
     """Deploy what was built.
 
     Raises:
@@ -96,6 +107,14 @@ async def deploy(home: Home, endpoint_url: str, stores: Stores) -> None:
             "DatabaseUrl": stores.database_url,
             "RedisUrl": stores.redis_url,
             "OpenSearchUrl": stores.opensearch_url,
+            "SmsEndpoint": sms.endpoint,
+            "SmsAccessKeyId": sms.access_key_id,
+            "SmsAccessKeySecret": sms.access_key_secret,
+            "SmsSignName": sms.sign_name,
+            "SmsTemplateRegister": sms.template_codes["register"],
+            "SmsTemplateLogin": sms.template_codes["login"],
+            "SmsTemplateChangePhone": sms.template_codes["change_phone"],
+            "SmsTemplateResetPassword": sms.template_codes["reset_password"],
         },
     )
     command = [*_sam("deploy", home), "--template-file", str(home.sam / "build" / "template.yaml")]

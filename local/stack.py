@@ -24,6 +24,7 @@ class Endpoints:
 
     rest_url: str
     websocket_url: str
+    sms_inbox_url: str
 
 
 class Stack:
@@ -106,6 +107,16 @@ class Stack:
     def opensearch_url(self) -> str:
         """Base URL of the search engine."""
         return str(control.record(self._home)["opensearch_url"])
+
+    @property
+    def sms_inbox_url(self) -> str:
+        """Where what was sent by SMS can be read."""
+        return str(control.record(self._home)["sms"]["inbox_url"])
+
+    @property
+    def sms_account(self) -> dict[str, Any]:
+        """The account at the SMS vendor's stand-in, as the product's secret holds it."""
+        return dict(control.record(self._home)["sms"]["account"])
 
     @property
     def aws_endpoint_url(self) -> str:

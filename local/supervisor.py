@@ -16,6 +16,7 @@ from local.engines import HOST, MariaDB, NotReadyError, OpenSearch, Redis, Servi
 from local.failures import StackError
 from local.home import REPOSITORY, Home, write_json
 from local.processes import Child
+from local.vendors import SmsVendor
 
 _READY_SECONDS = 60
 _POLL_SECONDS = 0.05
@@ -104,7 +105,8 @@ class Supervisor:
                 group.create_task(self._step(done, self._launch(service)))
 
     def _make_services(self) -> list[Service]:
-        services: list[Service] = [MariaDB(self._home), Redis(self._home)]
+        self._sms = SmsVendor(self._home)
+        services: list[Service] = [MariaDB(self._home), Redis(self._home), self._sms]
         if not self._opensearch_url:
             services.append(OpenSearch(self._home))
         if not self._engines_only:
@@ -158,11 +160,16 @@ class Supervisor:
             redis_url=self._services[Redis.name].url,
             opensearch_url=self._opensearch(),
         )
-        await self._step("template deployed", deploy.deploy(self._home, endpoint_url, stores))
+        sms = deploy.Sms(**self._sms.account)
+        await self._step("template deployed", deploy.deploy(self._home, endpoint_url, stores, sms))
         outputs = await asyncio.to_thread(deploy.read_outputs, endpoint_url)
         migration = asyncio.to_thread(deploy.migrate, endpoint_url, outputs.migration_function)
         await self._step("database migrated", migration)
-        self._record["endpoints"] = {"rest_url": outputs.rest_url, "websocket_url": outputs.websocket_url}
+        self._record["endpoints"] = {
+            "rest_url": outputs.rest_url,
+            "websocket_url": outputs.websocket_url,
+            "sms_inbox_url": self._sms.inbox_url,
+        }
         write_json(self._home.endpoints_file, self._record["endpoints"])
 
     async def _step(self, done: str, work: Awaitable[object]) -> None:
@@ -178,6 +185,7 @@ class Supervisor:
             for name, service in self._services.items()
         }
         self._record["opensearch_url"] = self._opensearch()
+        self._record["sms"] = {"inbox_url": self._sms.inbox_url, "account": self._sms.account}
         write_json(self._home.supervisor_file, self._record)
 
     def _welcome(self) -> str:
@@ -190,6 +198,7 @@ class Supervisor:
                 seconds,
                 f"  REST       {endpoints['rest_url']}",
                 f"  WebSocket  {endpoints['websocket_url']}",
+                f"  SMS inbox  {endpoints['sms_inbox_url']}",
                 f"  AWS        {self._services[Emulator.name].url}",
                 f"  logs       {self._home.log}",
                 "Try, in another terminal:",

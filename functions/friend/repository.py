@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
+from hongyan.profiles import profile_columns
 from hongyan.tables import conversations, friend_requests, friendships, members, messages, users
 
 Row = sa.Row[Any]
@@ -12,7 +13,6 @@ Row = sa.Row[Any]
 Decision = Literal["accepted", "rejected"]
 
 _from_user, _to_user = users.alias("from_user"), users.alias("to_user")
-PROFILE = ("id", "username", "nickname", "description")
 
 
 class RequestsPosition(NamedTuple):
@@ -29,14 +29,13 @@ class ConversationsPosition(NamedTuple):
     id: str
 
 
-def _profile_of(table: sa.FromClause, prefix: str) -> list[sa.Label[Any]]:
-    return [table.c[name].label(f"{prefix}_{name}") for name in PROFILE]
-
-
 def lock_users(connection: sa.Connection, *user_ids: str) -> list[Row]:
-    """Lock and return the users in the order of their ids: whatever a pair does to each other happens one at a time."""
+    """Lock and return the users in the order of their ids: whatever a pair does to each other happens one at a time.
+
+    Those whose accounts are closed are locked too and left out.
+    """
     statement = sa.select(users).where(users.c.id.in_(user_ids)).order_by(users.c.id).with_for_update()
-    return list(connection.execute(statement))
+    return [row for row in connection.execute(statement) if row.closed_at is None]
 
 
 def are_friends(connection: sa.Connection, user_id: str, other_id: str) -> bool:
@@ -57,7 +56,7 @@ def insert_friendship(connection: sa.Connection, user_id: str, other_id: str, si
 def list_friends(connection: sa.Connection, user_id: str, after_id: str | None, limit: int) -> Sequence[Row]:
     """Return up to ``limit`` friends in the order of their ids."""
     statement = (
-        sa.select(friendships.c.remark, friendships.c.since, *(users.c[name] for name in PROFILE))
+        sa.select(friendships.c.remark, friendships.c.since, *profile_columns())
         .join(users, users.c.id == friendships.c.friend_id)
         .where(friendships.c.user_id == user_id)
         .order_by(friendships.c.friend_id)
@@ -70,7 +69,7 @@ def list_friends(connection: sa.Connection, user_id: str, after_id: str | None, 
 
 def _requests() -> sa.Select[Any]:
     return (
-        sa.select(friend_requests, *_profile_of(_from_user, "from"), *_profile_of(_to_user, "to"))
+        sa.select(friend_requests, *profile_columns(_from_user, "from_"), *profile_columns(_to_user, "to_"))
         .join(_from_user, _from_user.c.id == friend_requests.c.from_user_id)
         .join(_to_user, _to_user.c.id == friend_requests.c.to_user_id)
     )
@@ -150,7 +149,7 @@ def _conversations_of(user_id: str) -> sa.Select[Any]:
             members.c.own_after_read,
             members.c.muted,
             members.c.pinned,
-            *_profile_of(peer, "peer"),
+            *profile_columns(peer, "peer_"),
             *message_columns,
         )
         .select_from(members)

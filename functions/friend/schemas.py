@@ -24,7 +24,7 @@ class FriendRequest(BaseModel):
     from_user: User
     to_user: User
     message: str
-    status: Literal["pending", "accepted", "rejected"]
+    status: Literal["pending", "accepted", "rejected", "withdrawn"]
     created_at: Timestamp
     decided_at: Timestamp | None
 

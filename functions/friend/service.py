@@ -16,7 +16,8 @@ from hongyan.errors import (
 from hongyan.events import UsersAudience, event
 from hongyan.ids import new_id
 from hongyan.pagination import Page, decode_cursor, encode_cursor, page_of
-from hongyan.schemas import Conversation, Message, User
+from hongyan.profiles import public_profile
+from hongyan.schemas import Conversation, Message
 from hongyan.tables import messages
 from hongyan.unit_of_work import UnitOfWork, perform, read
 
@@ -217,19 +218,15 @@ def _conversations_position(user_id: str, cursor: str) -> ConversationsPosition:
     return ConversationsPosition(datetime.fromisoformat(last_activity_at), conversation_id)
 
 
-def _user(row: sa.Row[Any], prefix: str) -> User:
-    return User.model_validate({name: row._mapping[f"{prefix}_{name}"] for name in repository.PROFILE})  # noqa: SLF001
-
-
 def _friend(row: sa.Row[Any]) -> Friend:
-    return Friend(user=User.model_validate(row._mapping), remark=row.remark, since=row.since)  # noqa: SLF001
+    return Friend(user=public_profile(row), remark=row.remark, since=row.since)
 
 
 def _friend_request(row: sa.Row[Any]) -> FriendRequest:
     return FriendRequest(
         id=row.id,
-        from_user=_user(row, "from"),
-        to_user=_user(row, "to"),
+        from_user=public_profile(row, "from_"),
+        to_user=public_profile(row, "to_"),
         message=row.message,
         status=row.status,
         created_at=row.created_at,
@@ -241,7 +238,7 @@ def _conversation(row: sa.Row[Any]) -> Conversation:
     return Conversation(
         id=row.id,
         kind=row.kind,
-        peer=_user(row, "peer"),
+        peer=public_profile(row, "peer_"),
         last_message=_last_message(row),
         last_seq=row.last_seq,
         read_seq=row.read_seq,

@@ -3,7 +3,14 @@
 from typing import Annotated
 
 from fastapi import Query, Response
-from hongyan.errors import ClientIdConflict, ConversationNotFound, InvalidCursor, TokenInvalid, ValidationFailed
+from hongyan.errors import (
+    ClientIdConflict,
+    ConversationNotFound,
+    InvalidCursor,
+    RateLimited,
+    TokenInvalid,
+    ValidationFailed,
+)
 from hongyan.pagination import Page
 from hongyan.schemas import Message, ReadReceipt, Seq
 from hongyan.web import Caller, CursorParameter, Limit, create_app, known_id, lambda_handler, problems
@@ -21,7 +28,7 @@ handler = lambda_handler(app)
     status_code=201,
     responses={
         200: {"model": Message, "description": "Sent before under this `client_id`; nothing is sent twice."},
-        **problems(TokenInvalid, ConversationNotFound, ClientIdConflict, ValidationFailed),
+        **problems(TokenInvalid, ConversationNotFound, ClientIdConflict, ValidationFailed, RateLimited),
     },
 )
 def send(conversation_id: str, body: NewMessage, caller: Caller, response: Response) -> Message:

@@ -5,6 +5,7 @@ import json
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+from hongyan import rate_limits
 from hongyan.clock import now
 from hongyan.errors import ClientIdConflict, ConversationNotFound, ValidationFailed
 from hongyan.events import ConversationAudience, event
@@ -34,6 +35,9 @@ class Range(NamedTuple):
 
 NEWEST = Range("before", None)
 
+# 40 a second for half a minute: twice what one connection may send, and more than anybody types.
+SENDING = rate_limits.at_most(1_200, 30, "sending")
+
 
 def send(sender_id: str, conversation_id: str, draft: NewMessage) -> Sent:
     """Store a message under the conversation's next seq. The same ``client_id`` again returns the first message.
@@ -42,8 +46,10 @@ def send(sender_id: str, conversation_id: str, draft: NewMessage) -> Sent:
         ConversationNotFound: there is none such, or the sender is not in it.
         ClientIdConflict: the sender has used the ``client_id`` for another message.
         ValidationFailed: it replies to a seq that is not there, or mentions somebody who is not in the conversation.
+        RateLimited: the sender sends too much; without Redis nobody does.
 
     """
+    rate_limits.take_if_counted(SENDING, sender_id)
     return perform(lambda unit: _send(unit, sender_id, conversation_id, draft))
 
 

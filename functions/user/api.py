@@ -6,7 +6,12 @@ from fastapi import Path, Response
 from hongyan import discovery, tickets
 from hongyan.errors import (
     CredentialsInvalid,
+    FileNotFound,
+    FileNotUsable,
     InvalidCursor,
+    PhoneNotRegistered,
+    PhoneTaken,
+    RateLimited,
     RefreshTokenInvalid,
     RefreshTokenReused,
     SessionNotFound,
@@ -14,18 +19,34 @@ from hongyan.errors import (
     UsernameTaken,
     UserNotFound,
     ValidationFailed,
+    VerificationCodeExpired,
+    VerificationCodeWrong,
 )
 from hongyan.pagination import Page
 from hongyan.schemas import User
-from hongyan.web import Caller, CursorParameter, Limit, create_app, known_id, lambda_handler, problems
+from hongyan.web import (
+    Caller,
+    CursorParameter,
+    Limit,
+    SourceAddress,
+    create_app,
+    known_id,
+    lambda_handler,
+    problems,
+)
 
-from functions.user import deployment, service
+from functions.user import deployment, logins, service
 from functions.user.schemas import (
+    AvatarChange,
     Endpoints,
     Health,
     LiveSession,
     Login,
     PasswordChange,
+    PasswordReset,
+    PhoneLogin,
+    PhoneProof,
+    PhoneRegistration,
     ProfileChange,
     Refresh,
     Registration,
@@ -37,6 +58,7 @@ from functions.user.schemas import (
 )
 
 app = create_app("user")
+_BAD_PROOF = (VerificationCodeWrong, VerificationCodeExpired, ValidationFailed)
 handler = lambda_handler(app)
 
 
@@ -54,9 +76,11 @@ def get_health(response: Response) -> Health:
     return health
 
 
-@app.post("/v1/users", status_code=201, responses=problems(UsernameTaken, ValidationFailed))
+@app.post("/v1/users", status_code=201, responses=problems(UsernameTaken, PhoneTaken, *_BAD_PROOF))
 def register(registration: Registration) -> Self:
-    """Make an account with a username and a password."""
+    """Make an account with a username and a password, or with a phone and the code that was sent to it."""
+    if isinstance(registration, PhoneRegistration):
+        return service.register_by_phone(registration)
     return service.register(registration)
 
 
@@ -73,9 +97,35 @@ def change_profile(change: ProfileChange, caller: Caller) -> Self:
 
 
 @app.put(
+    "/v1/users/me/avatar", responses=problems(TokenInvalid, UserNotFound, FileNotFound, FileNotUsable, ValidationFailed)
+)
+def change_avatar(change: AvatarChange, caller: Caller) -> Self:
+    """Show another picture: one's own completed upload for the purpose `avatar`, or none."""
+    return service.change_avatar(caller, change.file_id)
+
+
+@app.delete("/v1/users/me", status_code=204, responses=problems(TokenInvalid, UserNotFound))
+def close_account(caller: Caller) -> None:
+    """Close one's account, for good. Others keep the history they had with it."""
+    service.close_account(caller)
+
+
+@app.put("/v1/users/me/phone", responses=problems(TokenInvalid, PhoneTaken, UserNotFound, *_BAD_PROOF))
+def change_phone(proof: PhoneProof, caller: Caller) -> Self:
+    """Give one's account another phone: the one that the code, for the purpose `change_phone`, was sent to."""
+    return service.change_phone(caller, proof)
+
+
+@app.post("/v1/password-resets", status_code=204, responses=problems(PhoneNotRegistered, *_BAD_PROOF))
+def reset_password(reset: PasswordReset) -> None:
+    """Set one's password by a code to one's phone. All of one's sessions end."""
+    service.reset_password(reset)
+
+
+@app.put(
     "/v1/users/me/password",
     status_code=204,
-    responses=problems(TokenInvalid, CredentialsInvalid, ValidationFailed),
+    responses=problems(TokenInvalid, CredentialsInvalid, ValidationFailed, RateLimited),
 )
 def change_password(change: PasswordChange, caller: Caller) -> None:
     """Change one's password. One's other sessions end."""
@@ -94,16 +144,22 @@ def get_profile(user_id: Annotated[str, Path()], caller: Caller) -> User:  # noq
     return service.profile(known_id(user_id, UserNotFound))
 
 
-@app.post("/v1/sessions", status_code=201, responses=problems(CredentialsInvalid, ValidationFailed))
-def log_in(login: Login) -> Session:
+@app.post(
+    "/v1/sessions",
+    status_code=201,
+    responses=problems(CredentialsInvalid, PhoneNotRegistered, *_BAD_PROOF, RateLimited),
+)
+def log_in(login: Login, address: SourceAddress) -> Session:
     """Open a session on a device. Other devices stay logged in; an older session of the same device ends."""
-    return service.log_in(login)
+    if isinstance(login, PhoneLogin):
+        return logins.log_in_by_phone(login)
+    return logins.log_in(login, address)
 
 
 @app.post("/v1/sessions/refresh", responses=problems(RefreshTokenInvalid, RefreshTokenReused, ValidationFailed))
 def refresh(body: Refresh) -> Session:
     """Trade the refresh token for a new pair. The old one is spent; using it again ends the session."""
-    session = service.refresh(body.refresh_token)
+    session = logins.refresh(body.refresh_token)
     if not isinstance(session, Session):
         raise RefreshTokenReused
     return session
@@ -112,19 +168,19 @@ def refresh(body: Refresh) -> Session:
 @app.get("/v1/sessions", responses=problems(TokenInvalid, InvalidCursor, ValidationFailed))
 def list_sessions(caller: Caller, limit: Limit = 20, cursor: CursorParameter = None) -> Page[LiveSession]:
     """List one's sessions, newest first."""
-    return service.list_sessions(caller, cursor, limit)
+    return logins.list_sessions(caller, cursor, limit)
 
 
 @app.delete("/v1/sessions/current", status_code=204, responses=problems(TokenInvalid))
 def log_out(caller: Caller) -> None:
     """End the session that asks. Its sockets close within seconds."""
-    service.log_out(caller)
+    logins.log_out(caller)
 
 
 @app.delete("/v1/sessions/{session_id}", status_code=204, responses=problems(TokenInvalid, SessionNotFound))
 def end_session(session_id: str, caller: Caller) -> None:
     """End one of one's sessions. Its sockets close within seconds."""
-    service.end_session(caller, known_id(session_id, SessionNotFound))
+    logins.end_session(caller, known_id(session_id, SessionNotFound))
 
 
 @app.post("/v1/ws-tickets", status_code=201, responses=problems(TokenInvalid))

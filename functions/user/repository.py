@@ -6,16 +6,28 @@ from typing import Any
 
 import sqlalchemy as sa
 from hongyan.clock import now
-from hongyan.tables import refresh_tokens, sessions, users
+from hongyan.tables import (
+    blocks,
+    files,
+    friend_requests,
+    friendships,
+    refresh_tokens,
+    sessions,
+    users,
+    verification_codes,
+)
 
 Row = sa.Row[Any]
+
+WRONG_TRIES = 5
+_OLD_CODES_AT_ONCE = 100
 
 
 def insert_user(connection: sa.Connection, **values: Any) -> None:
     """Insert a user.
 
     Raises:
-        sqlalchemy.exc.IntegrityError: the username is taken.
+        sqlalchemy.exc.IntegrityError: the username or the phone is taken.
 
     """
     connection.execute(sa.insert(users).values(values))
@@ -33,14 +45,89 @@ def find_user_by_username(connection: sa.Connection, username: str) -> Row | Non
     return connection.execute(sa.select(users).where(users.c.username == username)).first()
 
 
+def find_user_by_phone(connection: sa.Connection, phone: str) -> Row | None:
+    """Return the row of whoever has the phone."""
+    return connection.execute(sa.select(users).where(users.c.phone == phone)).first()
+
+
 def find_users(connection: sa.Connection, user_ids: Sequence[str]) -> Sequence[Row]:
     """Return the rows of those of the users that there are, in the order of their ids."""
     return connection.execute(sa.select(users).where(users.c.id.in_(user_ids)).order_by(users.c.id)).all()
 
 
 def update_user(connection: sa.Connection, user_id: str, **values: Any) -> None:
-    """Change columns of a user."""
-    connection.execute(sa.update(users).where(users.c.id == user_id).values(values))
+    """Change columns of a user, and count the change."""
+    connection.execute(sa.update(users).where(users.c.id == user_id).values(**values, version=users.c.version + 1))
+
+
+def list_friend_ids(connection: sa.Connection, user_id: str) -> list[str]:
+    """Return the ids of the user's friends."""
+    return list(connection.scalars(sa.select(friendships.c.friend_id).where(friendships.c.user_id == user_id)))
+
+
+def leave_everybody(connection: sa.Connection, user_id: str, at: datetime) -> None:
+    """End the user's friendships on both sides, their open requests both ways, and the blocks that they made."""
+    connection.execute(
+        sa.delete(friendships).where(sa.or_(friendships.c.user_id == user_id, friendships.c.friend_id == user_id))
+    )
+    connection.execute(
+        sa.update(friend_requests)
+        .where(
+            sa.or_(friend_requests.c.from_user_id == user_id, friend_requests.c.to_user_id == user_id),
+            friend_requests.c.pending == 1,
+        )
+        .values(status="withdrawn", pending=None, decided_at=at)
+    )
+    connection.execute(sa.delete(blocks).where(blocks.c.user_id == user_id))
+
+
+def lock_file(connection: sa.Connection, file_id: str) -> Row | None:
+    """Lock and return what is known of an upload: it is not deleted while it becomes an avatar."""
+    return connection.execute(sa.select(files).where(files.c.id == file_id).with_for_update()).first()
+
+
+def find_code(connection: sa.Connection, code_id: str) -> Row | None:
+    """Return what is kept of a verification code."""
+    return connection.execute(sa.select(verification_codes).where(verification_codes.c.id == code_id)).first()
+
+
+def insert_code(connection: sa.Connection, **values: Any) -> None:
+    """Insert a verification code."""
+    connection.execute(sa.insert(verification_codes).values(values))
+
+
+def delete_code(connection: sa.Connection, code_id: str) -> None:
+    """Delete a verification code that was not sent."""
+    connection.execute(sa.delete(verification_codes).where(verification_codes.c.id == code_id))
+
+
+def delete_old_codes(connection: sa.Connection, ended_before: datetime) -> None:
+    """Delete some of the codes that ended long ago; each new one pays for a share."""
+    connection.execute(
+        sa.delete(verification_codes)
+        .where(verification_codes.c.expires_at < ended_before)
+        .with_dialect_options(mysql_limit=_OLD_CODES_AT_ONCE)
+    )
+
+
+def spend_code(connection: sa.Connection, code_id: str, at: datetime) -> bool:
+    """Mark a code as used and tell whether it was good until now."""
+    return connection.execute(_of_good_code(code_id, at).values(spent_at=at)).rowcount == 1
+
+
+def count_wrong_try(connection: sa.Connection, code_id: str, at: datetime) -> bool:
+    """Count a wrong try of a code and tell whether the code was good until now."""
+    tries = verification_codes.c.wrong_tries + 1
+    return connection.execute(_of_good_code(code_id, at).values(wrong_tries=tries)).rowcount == 1
+
+
+def _of_good_code(code_id: str, at: datetime) -> sa.Update:
+    return sa.update(verification_codes).where(
+        verification_codes.c.id == code_id,
+        verification_codes.c.spent_at.is_(None),
+        verification_codes.c.wrong_tries < WRONG_TRIES,
+        verification_codes.c.expires_at > at,
+    )
 
 
 def list_live_sessions(connection: sa.Connection, user_id: str, after_id: str | None, limit: int) -> Sequence[Row]:
@@ -60,17 +147,21 @@ def list_live_sessions(connection: sa.Connection, user_id: str, after_id: str | 
     return connection.execute(statement).all()
 
 
-def list_other_live_sessions(connection: sa.Connection, user_id: str, session_id: str) -> Sequence[str]:
-    """Return the ids of the user's live sessions but one."""
-    statement = sa.select(sessions.c.id).where(
-        sessions.c.user_id == user_id, sessions.c.live_device_id.is_not(None), sessions.c.id != session_id
-    )
+def list_live_session_ids(connection: sa.Connection, user_id: str) -> Sequence[str]:
+    """Return the ids of the user's sessions that have not ended."""
+    statement = sa.select(sessions.c.id).where(sessions.c.user_id == user_id, sessions.c.live_device_id.is_not(None))
     return connection.scalars(statement.order_by(sessions.c.id)).all()
 
 
-def lock_user(connection: sa.Connection, user_id: str) -> None:
-    """Lock the user's row: what a person's devices do to their sessions happens one at a time."""
-    connection.execute(sa.select(users.c.id).where(users.c.id == user_id).with_for_update())
+def lock_user(connection: sa.Connection, user_id: str) -> Row | None:
+    """Lock and return the row of an account that is open: what a person's devices do to it happens one at a time."""
+    statement = sa.select(users).where(users.c.id == user_id, users.c.closed_at.is_(None)).with_for_update()
+    return connection.execute(statement).first()
+
+
+def lock_user_by_phone(connection: sa.Connection, phone: str) -> Row | None:
+    """Lock and return the row of whoever has the phone."""
+    return connection.execute(sa.select(users).where(users.c.phone == phone).with_for_update()).first()
 
 
 def lock_live_session_on(connection: sa.Connection, user_id: str, device_id: str) -> Row | None:

@@ -1,21 +1,57 @@
 """What the user module takes and answers (contract, User)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from hongyan.clock import Timestamp
+from hongyan.ids import Id
 from hongyan.schemas import ClientKey, Nickname, Prose, RequestBody, User
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, Discriminator, Field, StringConstraints, Tag
 
-Username = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{3,32}$")]
+from functions.user.phones import Phone
+from functions.user.usernames import not_reserved
+
+Username = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{3,32}$"), AfterValidator(not_reserved)]
 Password = Annotated[str, StringConstraints(min_length=8, max_length=128)]
+Purpose = Literal["register", "login", "change_phone", "reset_password"]
 
 
-class Registration(RequestBody):
-    """POST /v1/users."""
+class CodeRequest(RequestBody):
+    """POST /v1/verification-codes."""
+
+    phone: Phone
+    purpose: Purpose
+
+
+class PhoneProof(RequestBody):
+    """That a phone is one's own: the code that was sent to it."""
+
+    phone: Phone
+    code_id: Annotated[str, StringConstraints(max_length=36)]
+    code: Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$")]
+
+
+class PasswordRegistration(RequestBody):
+    """POST /v1/users with a username and a password."""
 
     username: Username
     password: Password
     nickname: Nickname | None = None
+
+
+class PhoneRegistration(PhoneProof):
+    """POST /v1/users with a phone; the username is made."""
+
+    nickname: Nickname | None = None
+
+
+def _way(body: Any) -> str:
+    return "<phone>" if isinstance(body, dict | PhoneProof) and "phone" in dict(body) else "<password>"
+
+
+Registration = Annotated[
+    Annotated[PasswordRegistration, Tag("<password>")] | Annotated[PhoneRegistration, Tag("<phone>")],
+    Discriminator(_way),
+]
 
 
 class Device(RequestBody):
@@ -26,12 +62,29 @@ class Device(RequestBody):
     name: Nickname
 
 
-class Login(RequestBody):
+class PasswordLogin(RequestBody):
     """POST /v1/sessions. Any text is taken as a name or password to try: only registering says what they must be."""
 
     username: Annotated[str, StringConstraints(max_length=200)]
     password: Annotated[str, StringConstraints(max_length=200)]
     device: Device
+
+
+class PhoneLogin(PhoneProof):
+    """POST /v1/sessions with a code."""
+
+    device: Device
+
+
+Login = Annotated[
+    Annotated[PasswordLogin, Tag("<password>")] | Annotated[PhoneLogin, Tag("<phone>")], Discriminator(_way)
+]
+
+
+class PasswordReset(PhoneProof):
+    """POST /v1/password-resets."""
+
+    new_password: Password
 
 
 class Refresh(RequestBody):
@@ -47,6 +100,12 @@ class ProfileChange(RequestBody):
     description: Annotated[Prose, StringConstraints(max_length=200)] | None = None
 
 
+class AvatarChange(RequestBody):
+    """PUT /v1/users/me/avatar; null shows none."""
+
+    file_id: Id | None
+
+
 class PasswordChange(RequestBody):
     """PUT /v1/users/me/password."""
 
@@ -60,6 +119,14 @@ class UserIds(RequestBody):
     ids: Annotated[list[Annotated[str, StringConstraints(max_length=36)]], Field(min_length=1, max_length=100)]
 
 
+class SentCode(BaseModel):
+    """A code is under way: both times in seconds."""
+
+    code_id: str
+    expires_in: int
+    resend_after: int
+
+
 class Users(BaseModel):
     """Public profiles; unknown ids are left out."""
 
@@ -69,7 +136,7 @@ class Users(BaseModel):
 class Self(User):
     """One's own profile."""
 
-    phone: None = None
+    phone: str | None
     created_at: Timestamp
 
 

@@ -1,137 +1,144 @@
-"""Accounts and sessions: register, log in, refresh, log out."""
+"""Accounts: register, change what one shows and how one gets in, close."""
 
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
-import sqlalchemy as sa
-from hongyan import sessions, tokens
+from hongyan import rate_limits
 from hongyan.clock import now
-from hongyan.errors import CredentialsInvalid, RefreshTokenInvalid, SessionNotFound, UsernameTaken, UserNotFound
-from hongyan.events import SessionAudience, event
+from hongyan.errors import (
+    CredentialsInvalid,
+    FileNotFound,
+    FileNotUsable,
+    PhoneNotRegistered,
+    PhoneTaken,
+    Problem,
+    UsernameTaken,
+    UserNotFound,
+    ValidationFailed,
+)
+from hongyan.events import UsersAudience, event
 from hongyan.ids import is_id, new_id
-from hongyan.pagination import Page, decode_cursor, encode_cursor, page_of
+from hongyan.profiles import public_profile
 from hongyan.schemas import User
 from hongyan.sessions import Principal
 from hongyan.unit_of_work import UnitOfWork, perform, read
 from sqlalchemy.exc import IntegrityError
 
-from functions.user import repository
-from functions.user.passwords import hash_password, is_password
+from functions.user import codes, logins, repository, usernames
+from functions.user.codes import Weighed
+from functions.user.passwords import hash_password, is_password, weakness
+from functions.user.profiles import own_profile_of
 from functions.user.schemas import (
-    Device,
-    LiveSession,
-    Login,
     PasswordChange,
+    PasswordRegistration,
+    PasswordReset,
+    PhoneProof,
+    PhoneRegistration,
     ProfileChange,
-    Registration,
     Self,
-    Session,
-    SessionDevice,
     Users,
 )
 
-ACCESS_TOKEN_LIFE = timedelta(hours=1)
-REFRESH_TOKEN_LIFE = timedelta(days=30)
+PASSWORDS_OF_ACCOUNT = rate_limits.at_most(10, 15 * 60, "passwords-of-account")
 
-EndReason = Literal["logged_out", "replaced", "refresh_reused", "password_changed"]
-
-_SESSIONS = "sessions"
+CLOSED_NICKNAME = "已注销 · Closed account"
 
 
-class _EndedSession(NamedTuple):
-    session_id: str
-    access_token_hash: bytes
-
-
-def register(registration: Registration) -> Self:
-    """Make an account.
+def register(registration: PasswordRegistration) -> Self:
+    """Make an account with a username and a password.
 
     Raises:
+        ValidationFailed: the password is the username, or one of the most common.
         UsernameTaken: somebody has the username, in whatever letter case.
 
     """
-    values = {
-        "id": new_id(),
-        "username": registration.username,
-        "nickname": registration.nickname or registration.username,
-        "description": "",
-        "created_at": now(),
-    }
+    _refuse_weak(registration.password, registration.username, "password")
     password_hash = hash_password(registration.password)
+    nickname = registration.nickname or registration.username
     try:
-        perform(lambda unit: repository.insert_user(unit.connection, **values, password_hash=password_hash))
+        return perform(
+            lambda unit: _insert_user(
+                unit, new_id(), username=registration.username, nickname=nickname, password_hash=password_hash
+            )
+        )
     except IntegrityError as error:
         raise UsernameTaken from error
-    return Self.model_validate(values)
 
 
-def log_in(login: Login) -> Session:
-    """Open a session on a device; the one that the device had before ends.
-
-    Raises:
-        CredentialsInvalid: unknown user or wrong password, after the same work.
-
-    """
-    user = read(lambda connection: repository.find_user_by_username(connection, login.username))
-    if not is_password(login.password, None if user is None else user.password_hash) or user is None:
-        raise CredentialsInvalid
-
-    session, replaced = perform(lambda unit: _open_session(unit, user, login.device))
-    if replaced is not None:
-        sessions.forget(*replaced)
-    return session
-
-
-def refresh(refresh_token: str) -> Session | EndReason:
-    """Trade a refresh token for a new pair. One that was spent before ends its session, and the answer says so.
+def register_by_phone(registration: PhoneRegistration) -> Self:
+    """Make an account with a phone. Its username is made too; a password can be set by resetting it.
 
     Raises:
-        RefreshTokenInvalid: the token is unknown or expired, or its session has ended.
+        VerificationCodeWrong, VerificationCodeExpired: the phone is not shown to be one's own.
+        PhoneTaken: it is, and has an account.
 
     """
-    if not tokens.is_token("hyr", refresh_token):
-        raise RefreshTokenInvalid
-    outcome, outdated = perform(lambda unit: _refresh(unit, tokens.digest(refresh_token)))
-    sessions.forget(*outdated)
-    return outcome
+    weighed = codes.weigh(registration, "register")
+    try:
+        return codes.settled(perform(lambda unit: _register_by_phone(unit, registration, weighed)))
+    except IntegrityError as error:  # with another code, at this very moment
+        raise PhoneTaken from error
 
 
-def log_out(principal: Principal) -> None:
-    """End the caller's session."""
-    ended = perform(lambda unit: _end_session(unit, principal.session_id, "logged_out"))
-    if ended is not None:
-        sessions.forget(*ended)
-
-
-def list_sessions(principal: Principal, cursor: str | None, limit: int) -> Page[LiveSession]:
-    """Return a page of the caller's sessions, newest first."""
-    after = None if cursor is None else decode_cursor(_SESSIONS, principal.user_id, cursor)[0]
-    rows = read(lambda connection: repository.list_live_sessions(connection, principal.user_id, after, limit + 1))
-    return page_of(
-        rows,
-        limit,
-        lambda row: _live_session(row, principal),
-        lambda row: encode_cursor(_SESSIONS, principal.user_id, [row.id]),
-    )
-
-
-def end_session(principal: Principal, session_id: str) -> None:
-    """End one of the caller's sessions, on this device or another.
+def reset_password(reset: PasswordReset) -> None:
+    """Set a password by a code and end all of the account's sessions.
 
     Raises:
-        SessionNotFound: it is not the caller's, or has ended.
+        VerificationCodeWrong, VerificationCodeExpired: the phone is not shown to be one's own.
+        PhoneNotRegistered: it is, and has no account.
+        ValidationFailed: the password is the username, or one of the most common; the code is still good.
 
     """
-    sessions.forget(*perform(lambda unit: _end_own_session(unit, principal.user_id, session_id)))
+    weighed = codes.weigh(reset, "reset_password")
+    password_hash = hash_password(reset.new_password)
+    logins.forget(codes.settled(perform(lambda unit: _reset_password(unit, reset, password_hash, weighed))))
+
+
+def change_phone(principal: Principal, proof: PhoneProof) -> Self:
+    """Give the account another phone, which a code has shown to be the caller's.
+
+    Raises:
+        VerificationCodeWrong, VerificationCodeExpired: the phone is not shown to be one's own.
+        PhoneTaken: it is, and somebody's account has it.
+
+    """
+    weighed = codes.weigh(proof, "change_phone")
+    try:
+        return codes.settled(perform(lambda unit: _change_phone(unit, principal.user_id, proof.phone, weighed)))
+    except IntegrityError as error:
+        raise PhoneTaken from error
+
+
+def close_account(principal: Principal) -> None:
+    """Close the caller's account, at once and for good.
+
+    Sessions and friendships end, username and phone are free for others, and what is left is a row without anything
+    that says whose it was: others keep the history they had.
+
+    Raises:
+        UserNotFound: it is closed already.
+
+    """
+    logins.forget(perform(lambda unit: _close_account(unit, principal.user_id)))
 
 
 def change_profile(principal: Principal, change: ProfileChange) -> Self:
     """Change what the caller shows of themselves."""
     values = change.model_dump(exclude_none=True)
-    if values:
-        perform(lambda unit: repository.update_user(unit.connection, principal.user_id, **values))
-    return own_profile(principal)
+    if not values:
+        return own_profile(principal)
+    return perform(lambda unit: _change_profile(unit, principal.user_id, values))
+
+
+def change_avatar(principal: Principal, file_id: str | None) -> Self:
+    """Show another picture, or none.
+
+    Raises:
+        FileNotFound: the caller has no such file.
+        FileNotUsable: its upload is not completed, or was not for an avatar.
+
+    """
+    return perform(lambda unit: _change_avatar(unit, principal.user_id, file_id))
 
 
 def change_password(principal: Principal, change: PasswordChange) -> None:
@@ -139,28 +146,29 @@ def change_password(principal: Principal, change: PasswordChange) -> None:
 
     Raises:
         CredentialsInvalid: the old password is not right.
+        RateLimited: too many tries lately.
+        ValidationFailed: the new one is the username, or one of the most common.
 
     """
+    rate_limits.take_if_counted(PASSWORDS_OF_ACCOUNT, principal.user_id)
     user = read(lambda connection: repository.find_user(connection, principal.user_id))
     if user is None or not is_password(change.old_password, user.password_hash):
         raise CredentialsInvalid
+    _refuse_weak(change.new_password, user.username, "new_password")
     password_hash = hash_password(change.new_password)
-    for ended in perform(lambda unit: _change_password(unit, principal, password_hash)):
-        sessions.forget(*ended)
+    logins.forget(perform(lambda unit: _change_password(unit, principal, password_hash)))
+    rate_limits.forgive_if_counted(PASSWORDS_OF_ACCOUNT, principal.user_id)
 
 
 def profiles(user_ids: Sequence[str]) -> Users:
     """Return the public profiles of those of the users that there are."""
     rows = read(lambda connection: repository.find_users(connection, [i for i in user_ids if is_id(i)]))
-    return Users(items=[User.model_validate(row._mapping) for row in rows])  # noqa: SLF001
+    return Users(items=[public_profile(row) for row in rows])
 
 
 def own_profile(principal: Principal) -> Self:
     """Return the caller's profile."""
-    row = read(lambda connection: repository.find_user(connection, principal.user_id))
-    if row is None:
-        raise UserNotFound
-    return Self.model_validate(row._mapping)  # noqa: SLF001  # SQLAlchemy's public name for it
+    return own_profile_of(read(lambda connection: repository.find_user(connection, principal.user_id)))
 
 
 def profile(user_id: str) -> User:
@@ -173,103 +181,118 @@ def profile(user_id: str) -> User:
     row = read(lambda connection: repository.find_user(connection, user_id))
     if row is None:
         raise UserNotFound
-    return User.model_validate(row._mapping)  # noqa: SLF001
+    return public_profile(row)
 
 
-def _open_session(unit: UnitOfWork, user: sa.Row[Any], device: Device) -> tuple[Session, _EndedSession | None]:
-    repository.lock_user(unit.connection, user.id)
-    before = repository.lock_live_session_on(unit.connection, user.id, device.id)
-    replaced = None if before is None else _end_session(unit, before.id, "replaced")
-
-    moment, session_id = now(), new_id()
-    access_token, refresh_token = tokens.new_token("hya"), tokens.new_token("hyr")
-    repository.insert_session(
+def _insert_user(
+    unit: UnitOfWork, user_id: str, *, username: str, nickname: str, password_hash: str | None, phone: str | None = None
+) -> Self:
+    repository.insert_user(
         unit.connection,
-        id=session_id,
-        user_id=user.id,
-        live_device_id=device.id,
-        platform=device.platform,
-        device_name=device.name,
-        access_token_hash=tokens.digest(access_token),
-        access_expires_at=moment + ACCESS_TOKEN_LIFE,
-        refresh_expires_at=moment + REFRESH_TOKEN_LIFE,
-        created_at=moment,
+        id=user_id,
+        username=username,
+        nickname=nickname,
+        description="",
+        password_hash=password_hash,
+        phone=phone,
+        created_at=now(),
     )
-    repository.insert_refresh_token(unit.connection, session_id, tokens.digest(refresh_token))
-    return _session(session_id, access_token, refresh_token, user), replaced
+    return own_profile_of(repository.find_user(unit.connection, user_id))
 
 
-def _refresh(unit: UnitOfWork, token_hash: bytes) -> tuple[Session | EndReason, _EndedSession]:
-    token = repository.lock_refresh_token(unit.connection, token_hash)
-    session = None if token is None else repository.lock_session(unit.connection, token.session_id)
-    moment = now()
-    if token is None or session is None or session.ended_at is not None or session.refresh_expires_at <= moment:
-        raise RefreshTokenInvalid
-    outdated = _EndedSession(session.id, session.access_token_hash)
-    if token.spent_at is not None:
-        _end_session(unit, session.id, "refresh_reused")
-        return "refresh_reused", outdated
+def _register_by_phone(unit: UnitOfWork, registration: PhoneRegistration, weighed: Weighed) -> Self | Problem:
+    problem = codes.spend(unit, weighed)
+    if problem is not None:
+        return problem
+    if repository.find_user_by_phone(unit.connection, registration.phone) is not None:
+        return PhoneTaken()
+    user_id = new_id()
+    username = usernames.made_for(user_id)
+    return _insert_user(
+        unit,
+        user_id,
+        username=username,
+        nickname=registration.nickname or username,
+        password_hash=None,
+        phone=registration.phone,
+    )
 
-    user = repository.find_user(unit.connection, session.user_id)
+
+def _reset_password(
+    unit: UnitOfWork, reset: PasswordReset, password_hash: str, weighed: Weighed
+) -> list[logins.EndedSession] | Problem:
+    user = repository.lock_user_by_phone(unit.connection, reset.phone)
+    if weighed.is_right:  # only then may the answer depend on whose phone it is
+        _refuse_weak(reset.new_password, "" if user is None else user.username, "new_password")
+    problem = codes.spend(unit, weighed)
+    if problem is not None:
+        return problem
     if user is None:
-        raise RefreshTokenInvalid
-    access_token, refresh_token = tokens.new_token("hya"), tokens.new_token("hyr")
-    repository.spend_refresh_token(unit.connection, token_hash, moment)
-    repository.insert_refresh_token(unit.connection, session.id, tokens.digest(refresh_token))
-    repository.renew_session(
+        return PhoneNotRegistered()
+    repository.update_user(unit.connection, user.id, password_hash=password_hash)
+    return logins.end_all(unit, user.id, "password_reset")
+
+
+def _change_phone(unit: UnitOfWork, user_id: str, phone: str, weighed: Weighed) -> Self | Problem:
+    if repository.lock_user(unit.connection, user_id) is None:
+        raise UserNotFound
+    problem = codes.spend(unit, weighed)
+    if problem is not None:
+        return problem
+    holder = repository.find_user_by_phone(unit.connection, phone)
+    if holder is not None and holder.id != user_id:
+        return PhoneTaken()
+    repository.update_user(unit.connection, user_id, phone=phone)
+    return own_profile_of(repository.find_user(unit.connection, user_id))
+
+
+def _change_profile(unit: UnitOfWork, user_id: str, values: dict[str, Any]) -> Self:
+    if repository.lock_user(unit.connection, user_id) is None:
+        raise UserNotFound
+    repository.update_user(unit.connection, user_id, **values)
+    return own_profile_of(repository.find_user(unit.connection, user_id))
+
+
+def _change_avatar(unit: UnitOfWork, user_id: str, file_id: str | None) -> Self:
+    if file_id is not None:
+        file = repository.lock_file(unit.connection, file_id)
+        if file is None or file.owner_id != user_id:
+            raise FileNotFound
+        if file.completed_at is None or file.purpose != "avatar":
+            raise FileNotUsable
+    return _change_profile(unit, user_id, {"avatar_file_id": file_id})
+
+
+def _close_account(unit: UnitOfWork, user_id: str) -> list[logins.EndedSession]:
+    if repository.lock_user(unit.connection, user_id) is None:
+        raise UserNotFound
+    friend_ids = repository.list_friend_ids(unit.connection, user_id)
+    if friend_ids:
+        unit.announce(event("friend.removed", UsersAudience(user_ids=friend_ids), user_id=user_id))
+    ended = logins.end_all(unit, user_id, "account_closed")
+    repository.leave_everybody(unit.connection, user_id, now())
+    repository.update_user(
         unit.connection,
-        session.id,
-        access_token_hash=tokens.digest(access_token),
-        access_expires_at=moment + ACCESS_TOKEN_LIFE,
-        refresh_expires_at=moment + REFRESH_TOKEN_LIFE,
+        user_id,
+        username=usernames.left_by(user_id),
+        nickname=CLOSED_NICKNAME,
+        description="",
+        password_hash=None,
+        phone=None,
+        avatar_file_id=None,
+        closed_at=now(),
     )
-    return _session(session.id, access_token, refresh_token, user), outdated
+    return ended
 
 
-def _end_session(unit: UnitOfWork, session_id: str, reason: EndReason) -> _EndedSession | None:
-    session = repository.lock_session(unit.connection, session_id)
-    if session is None or session.ended_at is not None:
-        return None
-    return _end(unit, session, reason)
-
-
-def _end(unit: UnitOfWork, session: sa.Row[Any], reason: EndReason) -> _EndedSession:
-    """End a locked session that lives."""
-    repository.end_session(unit.connection, session.id, at=now(), reason=reason)
-    audience = SessionAudience(user_id=session.user_id, session_id=session.id)
-    unit.announce(event("session.ended", audience, session_id=session.id, reason=reason))
-    return _EndedSession(session.id, session.access_token_hash)
-
-
-def _end_own_session(unit: UnitOfWork, user_id: str, session_id: str) -> _EndedSession:
-    session = repository.lock_session(unit.connection, session_id)
-    if session is None or session.user_id != user_id or session.ended_at is not None:
-        raise SessionNotFound
-    return _end(unit, session, "logged_out")
-
-
-def _change_password(unit: UnitOfWork, principal: Principal, password_hash: str) -> list[_EndedSession]:
-    repository.lock_user(unit.connection, principal.user_id)
+def _change_password(unit: UnitOfWork, principal: Principal, password_hash: str) -> list[logins.EndedSession]:
+    if repository.lock_user(unit.connection, principal.user_id) is None:
+        raise CredentialsInvalid
     repository.update_user(unit.connection, principal.user_id, password_hash=password_hash)
-    others = repository.list_other_live_sessions(unit.connection, principal.user_id, principal.session_id)
-    ended = [_end_session(unit, session_id, "password_changed") for session_id in others]
-    return [session for session in ended if session is not None]
+    return logins.end_all(unit, principal.user_id, "password_changed", but=principal.session_id)
 
 
-def _live_session(row: sa.Row[Any], principal: Principal) -> LiveSession:
-    return LiveSession(
-        id=row.id,
-        device=SessionDevice(id=row.live_device_id, platform=row.platform, name=row.device_name),
-        current=row.id == principal.session_id,
-        created_at=row.created_at,
-    )
-
-
-def _session(session_id: str, access_token: str, refresh_token: str, user: sa.Row[Any]) -> Session:
-    return Session(
-        access_token=access_token,
-        expires_in=int(ACCESS_TOKEN_LIFE.total_seconds()),
-        refresh_token=refresh_token,
-        session_id=session_id,
-        user=Self.model_validate(user._mapping),  # noqa: SLF001
-    )
+def _refuse_weak(password: str, username: str, field: str) -> None:
+    reason = weakness(password, username)
+    if reason is not None:
+        raise ValidationFailed.at(["body", field], reason)

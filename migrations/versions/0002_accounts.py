@@ -51,7 +51,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         **_TABLE,
     )
-    op.create_index("ix_verification_codes_phone", "verification_codes", ["phone"], unique=False)
+    op.create_index("ix_verification_codes_expires_at", "verification_codes", ["expires_at"], unique=False)
     op.create_table(
         "files",
         sa.Column("id", _id(), nullable=False),
@@ -61,7 +61,6 @@ def upgrade() -> None:
         sa.Column("mime", sa.String(length=100), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("sha256", sa.BINARY(32), nullable=False),
-        sa.Column("object_key", sa.String(length=255), nullable=False),
         sa.Column("created_at", mysql.DATETIME(fsp=3), nullable=False),
         sa.Column("completed_at", mysql.DATETIME(fsp=3), nullable=True),
         sa.PrimaryKeyConstraint("id"),

@@ -14,8 +14,6 @@ from tests.support.template import rest_routes
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
 
-MODULES = ("user", "friend", "message")
-
 _DESCRIPTION = """\
 Errors are RFC 9457 problems with a stable `code`; `Accept-Language: zh` or `en` chooses their words.
 Every answer carries `X-Request-Id`. Lists take `limit` and `cursor` and answer `items` and `next_cursor`.
@@ -28,8 +26,9 @@ def document() -> dict[str, Any]:
     schemas: dict[str, Any] = {
         "ProblemBody": ProblemBody.model_json_schema(ref_template="#/components/schemas/{model}")
     }
-    for name in MODULES:
-        app: FastAPI = import_module(f"functions.{name}.api").app
+    for handler in dict.fromkeys(route.handler for route in rest_routes()):
+        app: FastAPI = import_module(handler.rpartition(".")[0]).app
+        name = handler.split(".")[1]
         of_module = app.openapi()
         for path, operations in of_module["paths"].items():
             for method, operation in operations.items():

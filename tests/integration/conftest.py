@@ -1,9 +1,11 @@
 """Real MariaDB, Redis and OpenSearch-compatible engine, AWS on moto; each test starts with empty stores."""
 
 import itertools
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import sqlalchemy as sa
 from argon2 import PasswordHasher
@@ -15,8 +17,11 @@ from local.stack import Stack
 from tests.support.deployment import Deployment, deployed
 from tests.support.gateway import LambdaContext
 from tests.support.people import Person
+from tests.support.phones import Phone
 from tests.support.template import load
 
+# Of this run and no other: the inbox keeps what it got.
+_phone_numbers = itertools.count(random.randrange(10**7))
 _HOME = Path(__file__).parents[2] / ".local" / "integration"
 
 
@@ -32,7 +37,7 @@ def engines() -> Iterator[Stack]:
 def whole_deployment(engines: Stack) -> Iterator[Deployment]:
     with (
         pytest.MonkeyPatch.context() as patch,
-        deployed(engines.database_url, engines.redis_url, engines.opensearch_url, patch) as deployment,
+        deployed(engines, patch) as deployment,
     ):
         assert load("migrations.handler.handler")({}, LambdaContext())["revision"]
         yield deployment
@@ -67,3 +72,21 @@ def person(deployment: Deployment) -> Callable[[str], Person]:
     """Register somebody and log them in."""
     numbers = itertools.count(1)
     return lambda name: Person.join(deployment.management, f"{name}-{next(numbers)}")
+
+
+@pytest.fixture
+def phone(deployment: Deployment, engines: Stack) -> Callable[[], Phone]:
+    """Hand out a phone that nobody had before."""
+    return lambda: Phone(f"+86138{next(_phone_numbers):08}", engines.sms_inbox_url)
+
+
+@pytest.fixture
+def vendor_fault(engines: Stack) -> Iterator[Callable[[str], None]]:
+    """Let the SMS vendor fail at its next call."""
+    url = engines.sms_account["endpoint"] + "/fault"
+
+    def fail(kind: str) -> None:
+        httpx.put(url, json={"kind": kind}).raise_for_status()
+
+    yield fail
+    httpx.delete(url).raise_for_status()

@@ -7,9 +7,11 @@ from typing import Any
 
 import boto3
 import pytest
-from hongyan import aws, discovery, settings, stores
+from hongyan import aws, discovery, rate_limits, settings, stores
 from moto import mock_aws
 
+from functions.user import sms
+from local.stack import Stack
 from tests.support.gateway import LambdaContext
 from tests.support.management import ManagementEndpoint
 from tests.support.template import load, resources
@@ -76,7 +78,7 @@ class Deployment:
 
 
 @contextmanager
-def deployed(database_url: str, redis_url: str, opensearch_url: str, patch: pytest.MonkeyPatch) -> Iterator[Deployment]:
+def deployed(engines: Stack, patch: pytest.MonkeyPatch) -> Iterator[Deployment]:
     """Make the AWS resources on moto and let the environment name them, as the template does for the functions."""
     management = ManagementEndpoint()
     patch.delenv("AWS_ENDPOINT_URL", raising=False)
@@ -89,10 +91,20 @@ def deployed(database_url: str, redis_url: str, opensearch_url: str, patch: pyte
     )
     with mock_aws():
         topic_arn, queue_url = _topic_and_queue()
-        addresses = {"database_url": database_url, "redis_url": redis_url, "opensearch_url": opensearch_url}
-        secret = boto3.client("secretsmanager").create_secret(Name="stores", SecretString=json.dumps(addresses))
+        addresses = {
+            "database_url": engines.database_url,
+            "redis_url": engines.redis_url,
+            "opensearch_url": engines.opensearch_url,
+        }
         _register("hongyan", management.url)
-        _set(patch, STORES_SECRET_ARN=secret["ARN"], EVENTS_TOPIC_ARN=topic_arn, CLOUD_MAP_NAMESPACE="hongyan")
+        _set(
+            patch,
+            STORES_SECRET_ARN=_secret("stores", addresses),
+            SMS_SECRET_ARN=_secret("sms", engines.sms_account),
+            EVENTS_TOPIC_ARN=topic_arn,
+            CLOUD_MAP_NAMESPACE="hongyan",
+            FILES_BUCKET="files",
+        )
         _forget_environment()
         try:
             yield Deployment(management, queue_url, topic_arn)
@@ -105,6 +117,11 @@ def deployed(database_url: str, redis_url: str, opensearch_url: str, patch: pyte
 def _set(patch: pytest.MonkeyPatch, **variables: str) -> None:
     for name, value in variables.items():
         patch.setenv(name, value)
+
+
+def _secret(name: str, content: dict[str, Any]) -> str:
+    made = boto3.client("secretsmanager").create_secret(Name=name, SecretString=json.dumps(content))
+    return made["ARN"]
 
 
 def _topic_and_queue() -> tuple[str, str]:
@@ -144,7 +161,10 @@ def _forget_environment() -> None:
         stores.search_client,
         aws.secrets_manager,
         aws.service_discovery,
+        aws.s3,
         aws.sns,
+        rate_limits._limiter,
+        sms.sender,
     ):
         made_once.cache_clear()
     discovery.forget()

@@ -8,12 +8,15 @@ import boto3
 from botocore.config import Config
 
 if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_servicediscovery import ServiceDiscoveryClient
     from mypy_boto3_sns import SNSClient
 
 # Below any function's own time-out, so that a dead service is an error and not a killed function.
 _TIMEOUTS = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
+# The older signature, which boto3 would take for links in some regions, is not accepted in newer ones (S3 guide).
+_SIGNED_LINKS = _TIMEOUTS.merge(Config(signature_version="s3v4"))
 # DiscoverInstances lives on its own host, `data-servicediscovery`; a single local endpoint has no such name.
 _DISCOVERY = _TIMEOUTS.merge(Config(inject_host_prefix="AWS_ENDPOINT_URL" not in os.environ))
 
@@ -34,3 +37,9 @@ def service_discovery() -> "ServiceDiscoveryClient":
 def sns() -> "SNSClient":
     """Return the client of SNS."""
     return boto3.client("sns", config=_TIMEOUTS)
+
+
+@cache
+def s3() -> "S3Client":
+    """Return the client of S3."""
+    return boto3.client("s3", config=_SIGNED_LINKS)

@@ -11,6 +11,7 @@ EventType = Literal[
     "friend.requested",
     "friend.accepted",
     "friend.rejected",
+    "friend.removed",
     "conversation.created",
     "message.created",
     "message.read",

@@ -54,6 +54,13 @@ ClientKey = Annotated[str, StringConstraints(min_length=1, max_length=64), After
 Seq = Annotated[int, Field(ge=1, lt=2**63)]
 
 
+class Avatar(BaseModel):
+    """A picture, and a link to it that works for a while."""
+
+    file_id: str
+    url: str
+
+
 class User(BaseModel):
     """A public profile."""
 
@@ -61,7 +68,7 @@ class User(BaseModel):
     username: str
     nickname: str
     description: str
-    avatar: None = None
+    avatar: Avatar | None
 
 
 class Message(BaseModel):

@@ -16,6 +16,7 @@ class Settings(BaseSettings):
     stores_secret_arn: str
     events_topic_arn: str
     cloud_map_namespace: str
+    files_bucket: str
 
 
 @cache

@@ -94,7 +94,7 @@ verification_codes = sa.Table(
     sa.Column("expires_at", UtcDateTime, nullable=False),
     sa.Column("wrong_tries", mysql.TINYINT, nullable=False),
     sa.Column("spent_at", UtcDateTime, nullable=True),
-    sa.Index("ix_verification_codes_phone", "phone"),
+    sa.Index("ix_verification_codes_expires_at", "expires_at"),
 )
 
 # An upload; what is not completed is nobody's picture.
@@ -108,7 +108,6 @@ files = sa.Table(
     sa.Column("mime", sa.String(100), nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("sha256", _sha256(), nullable=False),
-    sa.Column("object_key", sa.String(255), nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("completed_at", UtcDateTime, nullable=True),
     sa.Index("ix_files_owner", "owner_id", "id"),

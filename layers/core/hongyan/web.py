@@ -97,7 +97,14 @@ def caller(request: Request) -> Principal:
     return Principal(context["user_id"], context["session_id"])
 
 
+def source_address(request: Request) -> str:
+    """Return the address that the request came from, as the gateway saw it: no header can say otherwise."""
+    address: str = request.scope["aws.event"]["requestContext"]["identity"]["sourceIp"]
+    return address
+
+
 Caller = Annotated[Principal, Depends(caller)]
+SourceAddress = Annotated[str, Depends(source_address)]
 Limit = Annotated[int, Query(ge=1, le=100, description="Items a page.")]
 CursorParameter = Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before.")]
 

@@ -5,6 +5,12 @@ import time
 from collections.abc import Callable
 
 import pytest
+import redis
+import sqlalchemy as sa
+from hongyan import rate_limits, stores
+from hongyan.clock import now
+from hongyan.ids import new_id
+from hongyan.tables import files
 
 from tests.support.deployment import Deployment
 from tests.support.gateway import Response, request
@@ -248,3 +254,152 @@ def test_profiles_come_in_batches_with_unknown_people_left_out(person: People) -
 @pytest.mark.parametrize("ids", [[], ["x"] * 101, "x", [7], ["x" * 37]])
 def test_a_batch_out_of_bounds_is_refused(person: People, ids: object) -> None:
     assert person("alice").post("/v1/users/batch-get", {"ids": ids}).code == "validation_failed"
+
+
+@pytest.mark.parametrize("username", ["admin", "System", "root_", "user01arz3ndektsv4rrffq69g5fav"])
+def test_a_reserved_username_is_refused(deployment: Deployment, username: str) -> None:
+    answer = register(username)
+
+    assert answer.code == "validation_failed"
+    assert answer.json["errors"] == [{"loc": ["body", "username"], "msg": "is reserved"}]
+
+
+@pytest.mark.parametrize(
+    ("password", "reason"),
+    [("12345678", "is one of the most common passwords"), ("ALICE-2026", "is the username")],
+)
+def test_a_password_that_is_guessed_first_is_refused(deployment: Deployment, password: str, reason: str) -> None:
+    answer = register("alice-2026", password)
+
+    assert answer.code == "validation_failed"
+    assert answer.json["errors"] == [{"loc": ["body", "password"], "msg": reason}]
+    assert register("alice-2026").status == 201
+
+
+def test_a_weak_new_password_is_refused_and_the_old_one_stays(person: People) -> None:
+    alice = person("alice")
+
+    answer = alice.put("/v1/users/me/password", {"old_password": PASSWORD, "new_password": "iloveyou"})
+
+    assert answer.json["errors"] == [{"loc": ["body", "new_password"], "msg": "is one of the most common passwords"}]
+    assert log_in(alice.username, PASSWORD).status == 201
+
+
+def test_ten_wrong_passwords_close_an_account_to_guessing(deployment: Deployment) -> None:
+    register("alice")
+
+    tries = [log_in("Alice", "not the password").code for _ in range(10)]
+    answer = log_in("alice", PASSWORD)
+
+    assert tries == ["credentials_invalid"] * 10
+    assert (answer.status, answer.code) == (429, "rate_limited")
+    assert 0 < int(answer.headers["retry-after"]) <= 15 * 60
+
+
+def test_an_unknown_user_is_closed_to_guessing_just_the_same(deployment: Deployment) -> None:
+    tries = [log_in("nobody-at-all", "not the password").code for _ in range(11)]
+
+    assert tries == ["credentials_invalid"] * 10 + ["rate_limited"]
+
+
+def test_a_login_forgives_the_mistakes_before_it(deployment: Deployment) -> None:
+    register("alice")
+
+    for _ in range(3):
+        assert [log_in("alice", "not the password").code for _ in range(9)] == ["credentials_invalid"] * 9
+        assert log_in("alice", PASSWORD).status == 201
+
+
+def test_an_address_that_fails_for_many_users_is_closed_to_guessing(deployment: Deployment) -> None:
+    register("alice")
+    for number in range(100):
+        assert log_in(f"user-{number}", "not the password").code == "credentials_invalid"
+
+    assert log_in("alice", PASSWORD).code == "rate_limited"
+
+
+def test_without_redis_people_still_log_in(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    register("alice")
+    nowhere = redis.Redis(port=1, socket_connect_timeout=0.1)
+    monkeypatch.setattr(stores, "cache_client", lambda: nowhere)
+    rate_limits._limiter.cache_clear()
+    try:
+        assert log_in("alice", PASSWORD).status == 201
+        assert log_in("alice", "not the password").code == "credentials_invalid"
+    finally:
+        rate_limits._limiter.cache_clear()
+
+
+def test_old_passwords_are_not_guessed_with_a_token(person: People) -> None:
+    alice = person("alice")
+    change = {"old_password": "not the password", "new_password": "another good password"}
+
+    tries = [alice.put("/v1/users/me/password", change).code for _ in range(11)]
+
+    assert tries == ["credentials_invalid"] * 10 + ["rate_limited"]
+
+
+def an_upload(owner: Person, *, purpose: str = "avatar", completed: bool = True) -> str:
+    file_id = new_id()
+    with stores.engine().begin() as connection:
+        connection.execute(
+            sa.insert(files).values(
+                id=file_id,
+                owner_id=owner.id,
+                purpose=purpose,
+                name="portrait.png",
+                mime="image/png",
+                size=1,
+                sha256=bytes(32),
+                created_at=now(),
+                completed_at=now() if completed else None,
+            )
+        )
+    return file_id
+
+
+def test_a_completed_upload_becomes_ones_avatar_and_everybody_sees_it(person: People) -> None:
+    alice, bob = person("alice"), person("bob")
+    alice.befriend(bob)
+    file_id = an_upload(alice)
+
+    answer = alice.put("/v1/users/me/avatar", {"file_id": file_id})
+
+    assert (answer.status, answer.json["avatar"]["file_id"]) == (200, file_id)
+    shown = [
+        alice.get("/v1/users/me").json,
+        bob.get(f"/v1/users/{alice.id}").json,
+        bob.post("/v1/users/batch-get", {"ids": [alice.id]}).json["items"][0],
+        bob.get("/v1/friends").json["items"][0]["user"],
+        bob.get("/v1/conversations").json["items"][0]["peer"],
+    ]
+    assert [user["avatar"] for user in shown] == [answer.json["avatar"]] * 5
+    assert "X-Amz-Signature=" in answer.json["avatar"]["url"]
+
+
+def test_an_avatar_can_be_taken_away(person: People) -> None:
+    alice = person("alice")
+    alice.put("/v1/users/me/avatar", {"file_id": an_upload(alice)})
+
+    assert alice.put("/v1/users/me/avatar", {"file_id": None}).json["avatar"] is None
+
+
+@pytest.mark.parametrize(
+    ("purpose", "completed"), [("image", True), ("file", True), ("voice", True), ("avatar", False)]
+)
+def test_a_file_that_is_no_completed_avatar_is_refused(person: People, purpose: str, completed: bool) -> None:  # noqa: FBT001
+    alice = person("alice")
+
+    answer = alice.put("/v1/users/me/avatar", {"file_id": an_upload(alice, purpose=purpose, completed=completed)})
+
+    assert (answer.status, answer.code) == (422, "file_not_usable")
+    assert alice.get("/v1/users/me").json["avatar"] is None
+
+
+def test_somebody_elses_file_is_no_avatar_and_does_not_show_that_it_exists(person: People) -> None:
+    alice, bob = person("alice"), person("bob")
+
+    theirs = alice.put("/v1/users/me/avatar", {"file_id": an_upload(bob)})
+    nobodys = alice.put("/v1/users/me/avatar", {"file_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV"})
+
+    assert (theirs.status, theirs.code) == (nobodys.status, nobodys.code) == (404, "file_not_found")

@@ -22,6 +22,8 @@ OPEN = {
     ("POST", "/v1/users"),
     ("POST", "/v1/sessions"),
     ("POST", "/v1/sessions/refresh"),
+    ("POST", "/v1/verification-codes"),
+    ("POST", "/v1/password-resets"),
 }
 
 
@@ -58,7 +60,7 @@ def test_every_route_of_the_apps_is_deployed_and_leads_to_its_module() -> None:
     for path, operations in document()["paths"].items():
         for method, operation in operations.items():
             route = next(route for route in rest_routes() if route.matches(method.upper(), path))
-            assert route.handler == f"functions.{operation['tags'][0]}.api.handler", (method, path)
+            assert route.handler.startswith(f"functions.{operation['tags'][0]}."), (method, path)
 
 
 def test_just_what_the_contract_opens_is_open() -> None:
@@ -86,12 +88,12 @@ def test_the_bucket_is_private_and_encrypted() -> None:
 
 
 def test_no_secret_is_an_environment_variable() -> None:
-    variables = template()["Globals"]["Function"]["Environment"]["Variables"]
+    of_all = template()["Globals"]["Function"]["Environment"]["Variables"]
+    of_one = [function.get("Environment") for function in FUNCTIONS.values()]
     no_echo = {name for name, parameter in template()["Parameters"].items() if parameter.get("NoEcho")}
 
-    assert no_echo == {"DatabaseUrl", "RedisUrl", "OpenSearchUrl"}
-    assert not any(name in str(variables) for name in no_echo)
-    assert not any("Environment" in function for function in FUNCTIONS.values())
+    assert no_echo == {"DatabaseUrl", "RedisUrl", "OpenSearchUrl", "SmsAccessKeyId", "SmsAccessKeySecret"}
+    assert not any(name in f"{of_all} {of_one}" for name in no_echo)
 
 
 def test_a_body_within_our_limit_is_within_that_of_the_gateway() -> None:
