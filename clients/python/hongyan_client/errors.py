@@ -14,6 +14,7 @@ HongyanError
     ├── Forbidden            403
     ├── NotFound             404
     ├── Conflict             409
+    ├── Gone                 410
     ├── ValidationFailed     422
     ├── TooManyRequests      429
     └── ServerError          5xx
@@ -110,6 +111,10 @@ class Conflict(ApiError):
     """409."""
 
 
+class Gone(ApiError):
+    """410: what was named has been there and is over."""
+
+
 class ValidationFailed(ApiError):
     """422; ``errors`` says where."""
 
@@ -128,6 +133,7 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
     403: Forbidden,
     404: NotFound,
     409: Conflict,
+    410: Gone,
     422: ValidationFailed,
     429: TooManyRequests,
 }

@@ -37,6 +37,12 @@ class ConversationCreated(Model):
     conversation: Conversation
 
 
+class UserUpdated(Model):
+    """A friend has changed their profile: ``user`` is what it says now. May be old when it comes late."""
+
+    user: User
+
+
 class ConnectionLost(Model):
     """The connection broke for ``reason`` and is being made again; what happens meanwhile comes after that."""
 
@@ -61,6 +67,7 @@ LiveEvent = (
     | FriendRequested
     | FriendAccepted
     | ConversationCreated
+    | UserUpdated
     | ConnectionLost
     | ConnectionRestored
     | OtherEvent

@@ -39,6 +39,7 @@ from hongyan_client.events import (
     MessageEvent,
     MessageRead,
     OtherEvent,
+    UserUpdated,
 )
 from hongyan_client.models import Conversation, FriendRequest, Message, Model, Problem, Reading
 from hongyan_client.timeline import Draft, Outbox, SeenEvents, Timelines
@@ -576,6 +577,8 @@ class Live:
                 self._tell_of_conversation(accepted.conversation)
             case "conversation.created":
                 self._tell_of_conversation(ConversationCreated.model_validate(event.data).conversation)
+            case "user.updated":
+                self._events.put_nowait(UserUpdated.model_validate(event.data))
             case "session.ended" if event.data.get("session_id") == self._session_id:
                 raise SessionEnded(str(event.data.get("reason")))
             case _:

@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 Item = TypeVar("Item")
 
 Direction = Literal["incoming", "outgoing"]
+Purpose = Literal["register", "login", "change_phone", "reset_password"]
 
 
 class Model(BaseModel):
@@ -69,6 +70,23 @@ class Me(User):
     created_at: AwareDatetime
 
 
+class FoundUser(User):
+    """A public profile that a search found.
+
+    ``relation`` to oneself is none, requested (by oneself), incoming (a request to oneself), friend, blocked or self.
+    """
+
+    relation: str
+
+
+class SentCode(Model):
+    """A code that is on its way by SMS: good for ``expires_in`` s; another may be had after ``resend_after`` s."""
+
+    code_id: str
+    expires_in: int
+    resend_after: int
+
+
 class Device(Model):
     """What logs in: a new login with the same ``id`` ends the session that the device had."""
 
@@ -85,6 +103,23 @@ class Session(Model):
     refresh_token: str = Field(repr=False)
     session_id: str
     user: User
+
+
+class SessionDevice(Model):
+    """What a session runs on; ``platform`` is one of Device's, or one that a newer server knows."""
+
+    id: str
+    platform: str
+    name: str
+
+
+class OwnSession(Model):
+    """One of one's own sessions; ``current`` marks the one that asks."""
+
+    id: str
+    device: SessionDevice
+    current: bool
+    created_at: AwareDatetime
 
 
 class Ticket(Model):

@@ -18,9 +18,10 @@ from hongyan_client import (
     Pace,
     SessionEnded,
     Unsendable,
+    UserUpdated,
 )
 from hongyan_client.events import ConnectionLost, ConnectionRestored, LiveEvent, MessageRead
-from stand_in import CONVERSATION, StandIn, event_of, problem
+from stand_in import CONVERSATION, StandIn, event_of, problem, profile
 
 # Seconds; the product's own are for real networks.
 PACE = Pace(open_timeout=5, answer_timeout=0.3, give_up=10, first_delay=0.05, longest_delay=0.2, gap_grace=0.01)
@@ -73,6 +74,13 @@ async def test_a_message_that_is_sent_is_acknowledged_and_comes_as_an_event_once
     assert (stored.seq, stored.text) == (1, "鸿雁 🪿")
     assert await seqs(live, 1) == [1]
     assert not [event for event in await rest_of(live) if isinstance(event, MessageEvent)]
+
+
+async def test_a_friend_who_changes_their_profile_is_told_once(server: StandIn, live: Live) -> None:
+    server.copies = 2
+    await server.tell("user.updated", {"user": profile("bob") | {"nickname": "鲍勃"}}, "e-1")
+    await server.tell("user.updated", {"user": profile("bob") | {"nickname": "Bob"}}, "e-2")
+    assert [event.user.nickname for event in await take(live, UserUpdated, 2)] == ["鲍勃", "Bob"]
 
 
 async def test_messages_that_come_twice_and_in_disorder_are_told_once_and_in_order(server: StandIn, live: Live) -> None:
