@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 from urllib.parse import quote
@@ -27,13 +27,17 @@ from hongyan_client.models import (
     Device,
     Direction,
     Endpoints,
+    FoundUser,
     Friend,
     FriendRequest,
     Me,
     Message,
+    OwnSession,
     Page,
     Problem,
+    Purpose,
     Reading,
+    SentCode,
     Session,
     Ticket,
     User,
@@ -108,14 +112,45 @@ class HongyanClient:
     async def register(self, username: str, password: str, nickname: str | None = None) -> Me:
         """Create an account. Raises Conflict for a taken username, ValidationFailed for a bad name or password."""
         body = {"username": username, "password": password} | ({"nickname": nickname} if nickname else {})
-        return await self._open(Me, "POST", "/v1/users", body)
+        return _parse(Me, await self._open("POST", "/v1/users", body))
+
+    async def register_by_phone(self, phone: str, code_id: str, code: str, nickname: str | None = None) -> Me:
+        """Create an account with a code for "register"; the server makes up its username.
+
+        Raises Conflict (phone_taken), ValidationFailed (verification_code_wrong), Gone (verification_code_expired).
+        """
+        body = {"phone": phone, "code_id": code_id, "code": code} | ({"nickname": nickname} if nickname else {})
+        return _parse(Me, await self._open("POST", "/v1/users", body))
 
     async def login(self, username: str, password: str, device: Device) -> Session:
         """Begin a session and keep it. Raises Unauthorized (credentials_invalid)."""
         body = {"username": username, "password": password, "device": device.model_dump()}
-        session = await self._open(Session, "POST", "/v1/sessions", body)
-        self._store.save(session)
-        return session
+        return await self._begin_session(body)
+
+    async def login_by_phone(self, phone: str, code_id: str, code: str, device: Device) -> Session:
+        """Begin a session with a code for "login" and keep it.
+
+        Raises NotFound (phone_not_registered), and ValidationFailed and Gone as register_by_phone does.
+        """
+        body = {"phone": phone, "code_id": code_id, "code": code, "device": device.model_dump()}
+        return await self._begin_session(body)
+
+    async def request_code(self, phone: str, purpose: Purpose) -> SentCode:
+        """Have a code sent by SMS to ``phone`` (E.164, or 11 digits meaning +86), good for one ``purpose``.
+
+        Each call may cost an SMS, so it is not repeated once it may have reached the server. Raises ValidationFailed
+        (also phone_not_reachable), TooManyRequests, ServerError (sms_unavailable).
+        """
+        answer = await self._open("POST", "/v1/verification-codes", {"phone": phone, "purpose": purpose})
+        return _parse(SentCode, answer)
+
+    async def reset_password(self, phone: str, code_id: str, code: str, new_password: str) -> None:
+        """Set a new password with a code for "reset_password"; all sessions of the account end.
+
+        Raises NotFound (phone_not_registered), and ValidationFailed and Gone as register_by_phone does.
+        """
+        body = {"phone": phone, "code_id": code_id, "code": code, "new_password": new_password}
+        await self._open("POST", "/v1/password-resets", body)
 
     async def refresh(self) -> Session:
         """Change the session's tokens for new ones; calls do so by themselves. Raises SessionEnded when it is over."""
@@ -130,6 +165,30 @@ class HongyanClient:
             logger.info("session %s had ended before it was logged out", session.session_id)
         self._store.clear(session.session_id)
 
+    async def sessions(self) -> list[OwnSession]:
+        """Return all sessions of one's own, on whatever device."""
+        return await self._all(OwnSession, "/v1/sessions", {})
+
+    async def end_session(self, session_id: str) -> None:
+        """End one of one's own sessions, wherever it is; the client's own is forgotten too. Raises NotFound."""
+        await self._act("DELETE", f"/v1/sessions/{_segment(session_id)}")
+        self._store.clear(session_id)
+
+    async def close_account(self) -> None:
+        """Close the account for good, and forget the session. Others keep the history that they had.
+
+        Not repeated: a second answer could not tell an account that is closed from a session that had ended before.
+        """
+        session = self._current()
+        await self._act("DELETE", "/v1/users/me")
+        self._store.clear(session.session_id)
+
+    async def ws_ticket(self) -> Ticket:
+        """Return a key to the WebSocket API."""
+        return _parse(Ticket, await self._act("POST", "/v1/ws-tickets", repeatable=True))
+
+    # Profiles.
+
     async def me(self) -> Me:
         """Return one's own profile."""
         return _parse(Me, await self._act("GET", "/v1/users/me", repeatable=True))
@@ -138,14 +197,43 @@ class HongyanClient:
         """Return a public profile. Raises NotFound."""
         return _parse(User, await self._act("GET", f"/v1/users/{_segment(user_id)}", repeatable=True))
 
-    async def search_users(self, words: str) -> list[User]:
-        """Return people with names like ``words``. Raises NotFound (route_not_found) where there is no search."""
-        answer = await self._act("GET", "/v1/users/search", params={"q": words}, repeatable=True)
-        return list(_parse(Page[User], answer).items)
+    async def users(self, user_ids: Sequence[str]) -> list[User]:
+        """Return the public profiles of these ids; unknown ones are left out."""
+        found: list[User] = []
+        for start in range(0, len(user_ids), _PAGE):
+            ids = list(user_ids[start : start + _PAGE])
+            answer = await self._act("POST", "/v1/users/batch-get", {"ids": ids}, repeatable=True)
+            found.extend(_parse(Page[User], answer).items)
+        return found
 
-    async def ws_ticket(self) -> Ticket:
-        """Return a key to the WebSocket API."""
-        return _parse(Ticket, await self._act("POST", "/v1/ws-tickets", repeatable=True))
+    async def search_users(self, words: str, *, limit: int = 20, cursor: str | None = None) -> Page[FoundUser]:
+        """Return people with a name like ``words``, or with exactly this id or full phone; the best match first.
+
+        ``limit`` is 1 to 100; ``cursor`` is the ``next_cursor`` of the page before. Raises ServerError
+        (search_unavailable).
+        """
+        params = {"q": words, "limit": str(limit)} | ({"cursor": cursor} if cursor else {})
+        return _parse(Page[FoundUser], await self._act("GET", "/v1/users/search", params=params, repeatable=True))
+
+    async def change_profile(self, *, nickname: str | None = None, description: str | None = None) -> Me:
+        """Change what is given of one's own profile; None leaves a part as it is. Raises ValidationFailed."""
+        wanted = {"nickname": nickname, "description": description}
+        body = {name: value for name, value in wanted.items() if value is not None}
+        return _parse(Me, await self._act("PATCH", "/v1/users/me", body, repeatable=True))
+
+    async def change_avatar(self, file_id: str) -> Me:
+        """Take a completed image upload of one's own for one's picture. Raises NotFound, ValidationFailed."""
+        return _parse(Me, await self._act("PUT", "/v1/users/me/avatar", {"file_id": file_id}, repeatable=True))
+
+    async def change_phone(self, phone: str, code_id: str, code: str) -> Me:
+        """Take a phone for one's own with a code for "change_phone"; raises what register_by_phone does."""
+        body = {"phone": phone, "code_id": code_id, "code": code}
+        return _parse(Me, await self._act("PUT", "/v1/users/me/phone", body))
+
+    async def change_password(self, old_password: str, new_password: str) -> None:
+        """Change one's own password. Raises Unauthorized (credentials_invalid), ValidationFailed."""
+        body = {"old_password": old_password, "new_password": new_password}
+        await self._act("PUT", "/v1/users/me/password", body)
 
     # Friends.
 
@@ -239,9 +327,15 @@ class HongyanClient:
                 return items
             cursor = page.next_cursor
 
-    async def _open(self, kind: type[Answer], method: str, path: str, body: object) -> Answer:
+    async def _begin_session(self, body: object) -> Session:
+        session = _parse(Session, await self._open("POST", "/v1/sessions", body))
+        self._store.save(session)
+        return session
+
+    async def _open(self, method: str, path: str, body: object) -> httpx.Response:
+        """Make a call that needs no session; never repeated once it may have reached the server."""
         base = (await self.endpoints()).rest_url.rstrip("/")
-        return _parse(kind, await self._exchange(method, base + path, body=body))
+        return await self._exchange(method, base + path, body=body)
 
     async def _act(
         self,
@@ -276,9 +370,8 @@ class HongyanClient:
             if session.access_token != stale_token:
                 return session
             try:
-                fresh = await self._open(
-                    Session, "POST", "/v1/sessions/refresh", {"refresh_token": session.refresh_token}
-                )
+                body = {"refresh_token": session.refresh_token}
+                fresh = _parse(Session, await self._open("POST", "/v1/sessions/refresh", body))
             except Unauthorized as error:
                 self._store.clear(session.session_id)
                 raise SessionEnded(error.code) from error

@@ -11,12 +11,13 @@ import typer
 from hongyan_client.api import HongyanClient
 from hongyan_client.chat import chat as run_chat
 from hongyan_client.chat import printable
-from hongyan_client.errors import HongyanError, NotFound
+from hongyan_client.errors import HongyanError
 from hongyan_client.models import FriendRequest, User
 from hongyan_client.profile import Profile, find_endpoint
 
 _ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 _INTERRUPTED = 130
+_MOST_FOUND = 100
 
 app = typer.Typer(help="Chat over Hongyan.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -230,15 +231,7 @@ def _password(*, from_stdin: bool, twice: bool) -> str:
 async def _user_id(client: HongyanClient, user: str) -> str:
     if _ID.fullmatch(user.upper()):
         return user.upper()
-    try:
-        found = await client.search_users(user)
-    except NotFound as error:
-        if error.code != "route_not_found":
-            raise
-        raise HongyanError(
-            f"This server cannot look up usernames yet. Ask {user} for the id that `hongyan me` shows, and add that."
-        ) from error
-    for each in found:
+    for each in (await client.search_users(user, limit=_MOST_FOUND)).items:
         if each.username.casefold() == user.casefold():
             return each.id
     raise HongyanError(f"There is no user {user!r}.")

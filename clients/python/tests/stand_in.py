@@ -1,7 +1,7 @@
 """A server that misbehaves on demand: real HTTP and WebSockets on loopback, state in memory.
 
 The real server cannot be told to lose an acknowledgement or to deliver an event twice. This one can; it knows two
-people, `alice` and `bob`, who are friends and have one conversation.
+people, `alice` and `bob`, who are friends and have one conversation, and `carol` and `caroline`, strangers to both.
 """
 
 import asyncio
@@ -21,8 +21,13 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 PASSWORD = "correct horse"
+PHONE = "+8613800138000"
+MADE_USERNAME = "user01m84qz9wyjmrnv7e9z0c1ht0h"
+"""What the server calls whoever registers by phone."""
 CONVERSATION = "01M84QZ9WYJMRNV7E9Z0C1HT0H"
 _AT = "2026-11-23T17:48:23.123Z"
+_PEOPLE = ["alice", "bob", "caroline", "carol"]
+_WRONG_TRIES = 5
 
 
 def problem(status: int, code: str, headers: dict[str, str] | None = None) -> Response:
@@ -64,11 +69,23 @@ class StandIn:
         """Whether `ping` is not answered."""
         self.resync = False
         """Whether the next `pong` says so."""
+        self.codes: dict[str, str] = {}
+        """The newest code that was sent to each phone."""
+        self.phones: dict[str, str] = {}
+        """Usernames by phone."""
+        self.closed: set[str] = set()
+        """Who has closed their account."""
+        self.passwords: dict[str, str] = {}
+        """Those that are not `PASSWORD`, by username."""
         self.sockets: dict[WebSocket, str] = {}
         self.connected = asyncio.Event()
         self._access: dict[str, str] = {}
         self._refresh: dict[str, str] = {}
         self._tickets: dict[str, str] = {}
+        self._changes: dict[str, dict[str, Any]] = {}
+        self._sent_codes: dict[str, tuple[str, str, str]] = {}
+        self._wrong_tries: Counter[str] = Counter()
+        self._ended: set[str] = set()
 
     # What a test does to it.
 
@@ -138,12 +155,67 @@ class StandIn:
         if planned := self.refusals.get(call):
             return planned.pop(0)
         body: dict[str, Any] = json.loads(await request.body() or b"{}")
-        if open_answer := self._open_call(call, body):
+        if open_answer := self._phone_call(call, body) or self._open_call(call, body):
             return open_answer
         username = self._bearer(request)
         if username is None:
             return problem(401, "token_invalid")
-        return self._own_call(call, username, body, request)
+        return (
+            self._profile_call(call, username, body)
+            or self._session_call(call, username)
+            or self._people_call(call, username, body, request)
+            or self._own_call(call, username, body, request)
+        )
+
+    def _phone_call(  # noqa: PLR0911 - one for each route and refusal
+        self, call: str, body: dict[str, Any]
+    ) -> Response | None:
+        if call == "POST /v1/verification-codes":
+            return self._send_code(body["phone"], body["purpose"])
+        purposes = {
+            "POST /v1/users": "register",
+            "POST /v1/sessions": "login",
+            "POST /v1/password-resets": "reset_password",
+        }
+        if "code_id" not in body or call not in purposes:
+            return None
+        purpose, username = purposes[call], self.phones.get(body["phone"])
+        if refused := self._refuse_code(body, purpose):
+            return refused
+        if purpose == "register":
+            return self._register(body)
+        if username is None:
+            return problem(404, "phone_not_registered")
+        if purpose == "login":
+            return self._session(username)
+        self.passwords[username] = body["new_password"]
+        self.end_sessions()
+        return Response(status_code=204)
+
+    def _send_code(self, phone: str, purpose: str) -> Response:
+        code_id, code = f"c-{len(self._sent_codes)}", f"{len(self._sent_codes) + 1:06}"
+        self._sent_codes[code_id] = (phone, purpose, code)
+        self.codes[phone] = code
+        return JSONResponse({"code_id": code_id, "expires_in": 300, "resend_after": 60}, 202)
+
+    def _refuse_code(self, body: dict[str, Any], purpose: str) -> Response | None:
+        """Return why a code is refused; one that is right is spent."""
+        code_id = body["code_id"]
+        if code_id not in self._sent_codes or self._wrong_tries[code_id] == _WRONG_TRIES:
+            return problem(410, "verification_code_expired")
+        if self._sent_codes[code_id] != (body["phone"], purpose, body["code"]):
+            self._wrong_tries[code_id] += 1
+            return problem(422, "verification_code_wrong")
+        del self._sent_codes[code_id]
+        return None
+
+    def _register(self, body: dict[str, Any]) -> Response:
+        if body["phone"] in self.phones:
+            return problem(409, "phone_taken")
+        self.phones[body["phone"]] = MADE_USERNAME
+        if nickname := body.get("nickname"):
+            self._changes[MADE_USERNAME] = {"nickname": nickname}
+        return JSONResponse(self._self(MADE_USERNAME), 201)
 
     def _open_call(self, call: str, body: dict[str, Any]) -> Response | None:  # noqa: PLR0911 - one for each route
         match call:
@@ -153,7 +225,7 @@ class StandIn:
                 return problem(409, "username_taken")
             case "POST /v1/users":
                 return JSONResponse({**profile(body["username"]), "phone": None, "created_at": _AT}, 201)
-            case "POST /v1/sessions" if body["password"] != PASSWORD:
+            case "POST /v1/sessions" if body["password"] != self.passwords.get(body["username"], PASSWORD):
                 return problem(401, "credentials_invalid")
             case "POST /v1/sessions":
                 return self._session(body["username"])
@@ -162,16 +234,68 @@ class StandIn:
                 return problem(401, "refresh_token_invalid") if username is None else self._session(username)
         return None
 
+    def _profile_call(  # noqa: PLR0911 - one for each route
+        self, call: str, username: str, body: dict[str, Any]
+    ) -> Response | None:
+        match call:
+            case "GET /v1/users/me":
+                return JSONResponse(self._self(username))
+            case "PATCH /v1/users/me":
+                self._changes.setdefault(username, {}).update(body)
+                return JSONResponse(self._self(username))
+            case "PUT /v1/users/me/avatar":
+                avatar = {"file_id": body["file_id"], "url": f"{self.base}/{body['file_id']}"}
+                self._changes.setdefault(username, {})["avatar"] = avatar
+                return JSONResponse(self._self(username))
+            case "PUT /v1/users/me/phone":
+                if refused := self._refuse_code(body, "change_phone"):
+                    return refused
+                self.phones[body["phone"]] = username
+                return JSONResponse(self._self(username))
+            case "PUT /v1/users/me/password" if body["old_password"] != self.passwords.get(username, PASSWORD):
+                return problem(401, "credentials_invalid")
+            case "PUT /v1/users/me/password":
+                self.passwords[username] = body["new_password"]
+                return Response(status_code=204)
+            case "DELETE /v1/users/me":
+                self.closed.add(username)
+                self.end_sessions()
+                return Response(status_code=204)
+        return None
+
+    def _session_call(self, call: str, username: str) -> Response | None:
+        match call:
+            case "DELETE /v1/sessions/current":
+                self.end_sessions()
+                return Response(status_code=204)
+            case "GET /v1/sessions":
+                return _page(self._sessions(username))
+            case _ if call.startswith("DELETE /v1/sessions/"):
+                return self._end_one(username, call.removeprefix("DELETE /v1/sessions/"))
+        return None
+
+    def _people_call(self, call: str, username: str, body: dict[str, Any], request: Request) -> Response | None:
+        match call:
+            case "POST /v1/users/batch-get":
+                return JSONResponse({"items": [profile(name) for name in _PEOPLE if f"id-{name}" in body["ids"]]})
+            case "GET /v1/users/search":
+                start, limit = int(request.query_params.get("cursor", 0)), int(request.query_params["limit"])
+                found = [name for name in _PEOPLE if request.query_params["q"].casefold() in name]
+                page = [
+                    {**profile(name), "relation": _relation(username, name)} for name in found[start : start + limit]
+                ]
+                return _page(page, str(start + limit) if len(found) > start + limit else None)
+            case "POST /v1/friend-requests":
+                asked = {"id": "r-1", "message": "", "status": "pending", "created_at": _AT, "decided_at": None}
+                to_user = profile(body["user_id"].removeprefix("id-"))
+                return JSONResponse({**asked, "from_user": profile(username), "to_user": to_user}, 201)
+        return None
+
     def _own_call(  # noqa: PLR0911 - one for each route
         self, call: str, username: str, body: dict[str, Any], request: Request
     ) -> Response:
         messages = f"/v1/conversations/{CONVERSATION}/messages"
         match call:
-            case "GET /v1/users/me":
-                return JSONResponse({**profile(username), "phone": None, "created_at": _AT})
-            case "DELETE /v1/sessions/current":
-                self.end_sessions()
-                return Response(status_code=204)
             case "POST /v1/ws-tickets":
                 ticket = token_urlsafe(8)
                 self._tickets[ticket] = username
@@ -198,6 +322,24 @@ class StandIn:
         self._access[access] = self._refresh[refresh] = username
         tokens = {"access_token": access, "expires_in": 3600, "refresh_token": refresh}
         return JSONResponse({**tokens, "session_id": f"s-{username}", "user": profile(username)}, 201)
+
+    def _self(self, username: str) -> dict[str, Any]:
+        phone = next((phone for phone, name in self.phones.items() if name == username), None)
+        return {**profile(username), **self._changes.get(username, {}), "phone": phone, "created_at": _AT}
+
+    def _sessions(self, username: str) -> list[dict[str, Any]]:
+        here = {"device": {"id": "d", "platform": "cli", "name": "laptop"}, "current": True}
+        there = {"device": {"id": "d-2", "platform": "watch", "name": "\x1b[2JWatch"}, "current": False}
+        known = {f"s-{username}": here, f"s-{username}-2": there}
+        return [{"id": name, **each, "created_at": _AT} for name, each in known.items() if name not in self._ended]
+
+    def _end_one(self, username: str, session_id: str) -> Response:
+        if session_id not in {session["id"] for session in self._sessions(username)}:
+            return problem(404, "session_not_found")
+        self._ended.add(session_id)
+        if session_id == f"s-{username}":
+            self.end_sessions()
+        return Response(status_code=204)
 
     def _conversation(self, username: str) -> dict[str, Any]:
         return {
@@ -277,6 +419,12 @@ class StandIn:
 
 def _other(username: str) -> str:
     return "bob" if username == "alice" else "alice"
+
+
+def _relation(username: str, found: str) -> str:
+    if found == username:
+        return "self"
+    return "friend" if found == _other(username) else "none"
 
 
 def _reading(username: str, seq: int) -> dict[str, Any]:

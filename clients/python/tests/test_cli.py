@@ -146,12 +146,14 @@ async def test_two_profiles_are_two_people(logged_in: Terminal) -> None:
     assert "id-bob" in (await logged_in.run("me", "--profile", "b")).out
 
 
-async def test_adding_by_username_asks_for_the_id_while_there_is_no_search(logged_in: Terminal) -> None:
-    outcome = await logged_in.run("add", "carol")
-    assert outcome.code == 1
-    assert outcome.err == (
-        "This server cannot look up usernames yet. Ask carol for the id that `hongyan me` shows, and add that.\n"
-    )
+async def test_adding_by_username_takes_the_one_that_is_called_exactly_so(server: StandIn, logged_in: Terminal) -> None:
+    assert await logged_in.run("add", "Carol") == Outcome(0, "Asked carol.\n", "")
+    assert server.calls["POST /v1/friend-requests"] == 1
+
+
+async def test_adding_a_username_that_nobody_has_is_one_sentence(server: StandIn, logged_in: Terminal) -> None:
+    assert await logged_in.run("add", "caro") == Outcome(1, "", "There is no user 'caro'.\n")
+    assert server.calls["POST /v1/friend-requests"] == 0
 
 
 async def test_a_chat_through_a_pipe_shows_history_and_sends_each_line_once_in_order(
