@@ -4,20 +4,30 @@ import asyncio
 import re
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from functools import partial
+from typing import Annotated, TypeVar
 
 import typer
 
 from hongyan_client.api import HongyanClient
 from hongyan_client.chat import chat as run_chat
 from hongyan_client.chat import printable
-from hongyan_client.errors import HongyanError
-from hongyan_client.models import FriendRequest, User
+from hongyan_client.errors import HongyanError, TooManyRequests, ValidationFailed
+from hongyan_client.models import FriendRequest, OwnSession, Purpose, User
 from hongyan_client.profile import Profile, find_endpoint
 
 _ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 _INTERRUPTED = 130
 _MOST_FOUND = 100
+_RELATIONS = {
+    "requested": "  asked by you",
+    "incoming": "  asks you",
+    "friend": "  your friend",
+    "blocked": "  blocked by you",
+    "self": "  you",
+}
+
+Answer = TypeVar("Answer")
 
 app = typer.Typer(help="Chat over Hongyan.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -28,41 +38,59 @@ EndpointOption = Annotated[
 ProfileOption = Annotated[
     str, typer.Option("--profile", help="Whose session: one name for each person on this machine.")
 ]
+PhoneOption = Annotated[
+    str | None, typer.Option(metavar="PHONE", help="A phone in place of the username: a code is sent to it.")
+]
 PasswordOption = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
 
 
 @app.command()
 def register(
-    username: str,
+    username: Annotated[str | None, typer.Argument(help="3 to 32 letters, digits, _ and -.")] = None,
     *,
+    phone: PhoneOption = None,
     nickname: Annotated[str | None, typer.Option(help="The name that others see.")] = None,
     password_stdin: PasswordOption = False,
     endpoint: EndpointOption = None,
     profile: ProfileOption = "default",
 ) -> None:
-    """Create an account."""
+    """Create an account: by a username and a password, or by a phone and the code that is sent to it."""
 
     async def work(client: HongyanClient, _: Profile) -> None:
-        password = _password(from_stdin=password_stdin, twice=True)
-        me = await client.register(username, password, nickname)
-        typer.echo(f"Registered {me.username}, id {me.id}. Now log in: hongyan login {me.username}")
+        if phone and not (username or password_stdin):
+            made = await _with_code(client, phone, "register", partial(client.register_by_phone, nickname=nickname))
+            way_in = "--phone PHONE"
+        elif username and not phone:
+            password = _password(from_stdin=password_stdin, twice=True)
+            made = await client.register(username, password, nickname)
+            way_in = made.username
+        else:
+            raise _one_way_in()
+        typer.echo(f"Registered {made.username}, id {made.id}. Now log in: hongyan login {way_in}")
 
     _run(work, endpoint, profile)
 
 
 @app.command()
 def login(
-    username: str,
+    username: Annotated[str | None, typer.Argument()] = None,
     *,
+    phone: PhoneOption = None,
     password_stdin: PasswordOption = False,
     endpoint: EndpointOption = None,
     profile: ProfileOption = "default",
 ) -> None:
-    """Begin a session, which this profile keeps."""
+    """Begin a session, which this profile keeps: by username and password, or by phone and code."""
 
     async def work(client: HongyanClient, own: Profile) -> None:
-        password = _password(from_stdin=password_stdin, twice=False)
-        session = await client.login(username, password, own.device())
+        if phone and not (username or password_stdin):
+            device = own.device()
+            session = await _with_code(client, phone, "login", partial(client.login_by_phone, device=device))
+        elif username and not phone:
+            password = _password(from_stdin=password_stdin, twice=False)
+            session = await client.login(username, password, own.device())
+        else:
+            raise _one_way_in()
         typer.echo(f"Logged in as {session.user.username}.")
 
     _run(work, endpoint, profile)
@@ -80,12 +108,111 @@ def logout(endpoint: EndpointOption = None, profile: ProfileOption = "default") 
 
 
 @app.command()
+def reset_password(
+    phone: Annotated[str, typer.Option(help="The account's phone: a code is sent to it.")],
+    *,
+    password_stdin: PasswordOption = False,
+    endpoint: EndpointOption = None,
+    profile: ProfileOption = "default",
+) -> None:
+    """Set a new password with a code that is sent to one's phone; all one's sessions end."""
+
+    async def work(client: HongyanClient, _: Profile) -> None:
+        # The password first: a code grows old while somebody thinks of one.
+        password = _password(from_stdin=password_stdin, twice=True)
+        await _with_code(client, phone, "reset_password", partial(client.reset_password, new_password=password))
+        typer.echo("The password is changed, and all sessions have ended. Now log in: hongyan login")
+
+    _run(work, endpoint, profile)
+
+
+@app.command()
+def sessions(endpoint: EndpointOption = None, profile: ProfileOption = "default") -> None:
+    """List the devices that one is logged in on."""
+
+    async def work(client: HongyanClient, _: Profile) -> None:
+        typer.echo("\n".join(_told(session) for session in await client.sessions()))
+
+    _run(work, endpoint, profile)
+
+
+@app.command()
+def end_session(
+    session: Annotated[str, typer.Argument(metavar="ID", help="Id of the session, as `hongyan sessions` lists it.")],
+    endpoint: EndpointOption = None,
+    profile: ProfileOption = "default",
+) -> None:
+    """Log out on another device."""
+
+    async def work(client: HongyanClient, _: Profile) -> None:
+        await client.end_session(session)
+        typer.echo("The session has ended.")
+
+    _run(work, endpoint, profile)
+
+
+@app.command()
+def close_account(
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    endpoint: EndpointOption = None,
+    profile: ProfileOption = "default",
+) -> None:
+    """Close one's account for good. Others keep the messages that they have."""
+
+    async def work(client: HongyanClient, _: Profile) -> None:
+        username = (await client.me()).username
+        if not yes and _confirmation(username) != username:
+            raise HongyanError(f"That is not {username}. Nothing was closed.")
+        await client.close_account()
+        typer.echo(f"The account {username} is closed.")
+
+    _run(work, endpoint, profile)
+
+
+@app.command()
 def me(endpoint: EndpointOption = None, profile: ProfileOption = "default") -> None:
     """Show one's own name and id."""
 
     async def work(client: HongyanClient, _: Profile) -> None:
         own = await client.me()
         typer.echo(f"{_named(own)}\nid {own.id}")
+
+    _run(work, endpoint, profile)
+
+
+@app.command(name="profile")
+def change_profile(
+    nickname: Annotated[str | None, typer.Option(help="The name that others see.")] = None,
+    description: Annotated[str | None, typer.Option(help="A few words about oneself; '' for none.")] = None,
+    endpoint: EndpointOption = None,
+    profile: ProfileOption = "default",
+) -> None:
+    """Change what others see of oneself."""
+
+    async def work(client: HongyanClient, _: Profile) -> None:
+        if nickname is None and description is None:
+            raise HongyanError("What is to change? Give --nickname, --description or both.")
+        own = await client.change_profile(nickname=nickname, description=description)
+        typer.echo(f"{_named(own)}{_quoted(own.description)}")
+
+    _run(work, endpoint, profile)
+
+
+@app.command()
+def search(
+    words: Annotated[list[str], typer.Argument(help="A part of a name; or a whole id or phone.")],
+    endpoint: EndpointOption = None,
+    profile: ProfileOption = "default",
+) -> None:
+    """Look for people."""
+
+    async def work(client: HongyanClient, _: Profile) -> None:
+        page = await client.search_users(" ".join(words))
+        lines = [f"{user.id}  {_named(user)}{_RELATIONS.get(user.relation, '')}" for user in page.items]
+        if page.next_cursor:
+            lines.append("There are more: say more of the name.")
+        typer.echo("\n".join(lines) or "Nobody is called like that.")
 
     _run(work, endpoint, profile)
 
@@ -214,7 +341,7 @@ def _run(work: Callable[[HongyanClient, Profile], Awaitable[None]], endpoint: st
     try:
         asyncio.run(connected())
     except (HongyanError, OSError) as error:
-        typer.echo(str(error), err=True)
+        typer.echo(_sentence(error), err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt as error:
         raise typer.Exit(_INTERRUPTED) from error
@@ -228,6 +355,55 @@ def _password(*, from_stdin: bool, twice: bool) -> str:
     return str(typer.prompt("Password", hide_input=True, confirmation_prompt=twice))
 
 
+async def _with_code(
+    client: HongyanClient, phone: str, purpose: Purpose, use: Callable[[str, str, str], Awaitable[Answer]]
+) -> Answer:
+    """Have a code sent, ask for it, and use it; a terminal is asked again for a mistyped one, as it is still good."""
+    sent = await client.request_code(phone, purpose)
+    typer.echo(f"A code was sent to {_masked(phone)}.")
+    while True:
+        try:
+            return await use(phone, sent.code_id, _code())
+        except ValidationFailed as error:
+            if error.code != "verification_code_wrong" or not sys.stdin.isatty():
+                raise
+            typer.echo(str(error), err=True)
+
+
+def _code() -> str:
+    if sys.stdin.isatty():
+        return str(typer.prompt("Code")).strip()
+    code = sys.stdin.readline().strip()
+    if not code:
+        raise HongyanError("There is no code on standard input.")
+    return code
+
+
+def _confirmation(username: str) -> str:
+    if not sys.stdin.isatty():
+        raise HongyanError("There is no terminal to ask on whether you are sure: give --yes.")
+    return str(typer.prompt(f"The account cannot be opened again. Type {username} to close it"))
+
+
+def _masked(phone: str) -> str:
+    """Return a phone for others' eyes: its owner knows it by what is left.
+
+    >>> _masked("+8613800138000")
+    '+86138****8000'
+    """
+    return f"{phone[:-8]}****{phone[-4:]}"
+
+
+def _one_way_in() -> HongyanError:
+    return HongyanError("Give a username, which has a password, or --phone, which is sent a code: one of the two.")
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, TooManyRequests) and error.retry_after is not None:
+        return f"{error} That is {error.retry_after:g} s."
+    return str(error)
+
+
 async def _user_id(client: HongyanClient, user: str) -> str:
     if _ID.fullmatch(user.upper()):
         return user.upper()
@@ -235,6 +411,12 @@ async def _user_id(client: HongyanClient, user: str) -> str:
         if each.username.casefold() == user.casefold():
             return each.id
     raise HongyanError(f"There is no user {user!r}.")
+
+
+def _told(session: OwnSession) -> str:
+    since = session.created_at.astimezone().strftime("%Y-%m-%d %H:%M")
+    this = "  (this one)" if session.current else ""
+    return f"{session.id}  {printable(session.device.name)}  {session.device.platform}  since {since}{this}"
 
 
 def _is_meant(request: FriendRequest, wanted: str) -> bool:

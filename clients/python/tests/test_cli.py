@@ -6,11 +6,12 @@ import os
 import stat
 import sys
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from hongyan_client.cli import app
-from stand_in import CONVERSATION, PASSWORD, StandIn
+from stand_in import CONVERSATION, MADE_USERNAME, PASSWORD, PHONE, StandIn, problem
 from typer.testing import CliRunner
 
 
@@ -36,7 +37,26 @@ class Terminal:
 
     async def run_program(self, *arguments: str, typed: str = "") -> Outcome:
         """Run a command as a program, with pipes for standard input and output."""
-        process = await asyncio.create_subprocess_exec(
+        process = await self._start(*arguments)
+        async with asyncio.timeout(20):
+            out, err = await process.communicate(typed.encode())
+        assert process.returncode is not None
+        return Outcome(process.returncode, out.decode(), err.decode())
+
+    async def run_with_code(self, server: StandIn, *arguments: str, typed: str = "") -> Outcome:
+        """Run a command as a program that looks the code up only once it is told that one was sent."""
+        process = await self._start(*arguments)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(typed.encode())
+        async with asyncio.timeout(20):
+            told = await process.stdout.readline()
+            out, err = await process.communicate(f"{server.codes.get(PHONE, '')}\n".encode())
+        assert process.returncode is not None
+        return Outcome(process.returncode, (told + out).decode(), err.decode())
+
+    async def _start(self, *arguments: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", "from hongyan_client.cli import main; main()", *arguments),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -44,10 +64,6 @@ class Terminal:
             cwd=self.home,
             env=os.environ | self._settings() | {"PYTHONUTF8": "1"},
         )
-        async with asyncio.timeout(20):
-            out, err = await process.communicate(typed.encode())
-        assert process.returncode is not None
-        return Outcome(process.returncode, out.decode(), err.decode())
 
     def _settings(self) -> dict[str, str]:
         return {"HONGYAN_ENDPOINT": self.endpoint or "", "HONGYAN_HOME": str(self.home / "config")}
@@ -74,6 +90,67 @@ async def test_registering_prints_the_id_that_friends_need(terminal: Terminal) -
 async def test_a_wrong_password_is_one_sentence_and_exit_code_1(terminal: Terminal) -> None:
     outcome = await terminal.run("login", "alice", "--password-stdin", typed="wrong\n")
     assert outcome == Outcome(1, "", "It is credentials_invalid.\n")
+
+
+async def test_registering_by_phone_prints_the_username_that_was_made_and_the_id(
+    server: StandIn, terminal: Terminal
+) -> None:
+    outcome = await terminal.run_with_code(server, "register", "--phone", PHONE, "--nickname", "Carol")
+    assert outcome == Outcome(
+        0,
+        "A code was sent to +86138****8000.\n"
+        f"Registered {MADE_USERNAME}, id id-{MADE_USERNAME}. Now log in: hongyan login --phone PHONE\n",
+        "",
+    )
+
+
+async def test_logging_in_by_phone_begins_a_session(server: StandIn, terminal: Terminal) -> None:
+    server.phones[PHONE] = "alice"
+    outcome = await terminal.run_with_code(server, "login", "--phone", PHONE)
+    assert outcome == Outcome(0, "A code was sent to +86138****8000.\nLogged in as alice.\n", "")
+    assert "id-alice" in (await terminal.run("me")).out
+
+
+async def test_a_reset_password_is_read_before_the_code_and_is_the_one_from_then_on(
+    server: StandIn, terminal: Terminal
+) -> None:
+    server.phones[PHONE] = "alice"
+    arguments = ("reset-password", "--phone", PHONE, "--password-stdin")
+    outcome = await terminal.run_with_code(server, *arguments, typed="another password\n")
+    assert outcome.code == 0, outcome.err
+    assert (await terminal.run("login", "alice", "--password-stdin", typed=f"{PASSWORD}\n")).code == 1
+    assert (await terminal.run("login", "alice", "--password-stdin", typed="another password\n")).code == 0
+
+
+async def test_a_wrong_code_through_a_pipe_is_one_sentence(terminal: Terminal) -> None:
+    outcome = await terminal.run("register", "--phone", PHONE, typed="999999\n")
+    assert outcome == Outcome(1, "A code was sent to +86138****8000.\n", "It is verification_code_wrong.\n")
+
+
+async def test_no_code_on_standard_input_is_one_sentence_and_no_try(server: StandIn, terminal: Terminal) -> None:
+    outcome = await terminal.run("register", "--phone", PHONE)
+    assert (outcome.code, outcome.err) == (1, "There is no code on standard input.\n")
+    assert server.calls["POST /v1/users"] == 0
+
+
+async def test_a_code_that_is_asked_for_too_soon_tells_how_long_to_wait(server: StandIn, terminal: Terminal) -> None:
+    server.refusals["POST /v1/verification-codes"] = [problem(429, "rate_limited", {"Retry-After": "42"})]
+    outcome = await terminal.run("login", "--phone", PHONE, typed="000001\n")
+    assert outcome == Outcome(1, "", "It is rate_limited. That is 42 s.\n")
+
+
+@pytest.mark.parametrize("command", ["register", "login"])
+@pytest.mark.parametrize(
+    "arguments", [(), ("alice", "--phone", PHONE), ("--phone", PHONE, "--password-stdin"), ("--password-stdin",)]
+)
+async def test_it_is_either_a_username_or_a_phone(
+    server: StandIn, terminal: Terminal, command: str, arguments: tuple[str, ...]
+) -> None:
+    outcome = await terminal.run(command, *arguments, typed=f"{PASSWORD}\n")
+    assert outcome == Outcome(
+        1, "", "Give a username, which has a password, or --phone, which is sent a code: one of the two.\n"
+    )
+    assert not server.calls
 
 
 async def test_a_command_without_a_session_says_so(terminal: Terminal) -> None:
@@ -154,6 +231,49 @@ async def test_adding_by_username_takes_the_one_that_is_called_exactly_so(server
 async def test_adding_a_username_that_nobody_has_is_one_sentence(server: StandIn, logged_in: Terminal) -> None:
     assert await logged_in.run("add", "caro") == Outcome(1, "", "There is no user 'caro'.\n")
     assert server.calls["POST /v1/friend-requests"] == 0
+
+
+async def test_a_search_shows_who_is_a_friend_already(logged_in: Terminal) -> None:
+    assert (await logged_in.run("search", "bob")).out == "id-bob  bob  your friend\n"
+    assert (await logged_in.run("search", "carol")).out == "id-caroline  caroline\nid-carol  carol\n"
+
+
+async def test_the_words_of_a_search_are_taken_together(logged_in: Terminal) -> None:
+    assert (await logged_in.run("search", "bob", "carol")).out == "Nobody is called like that.\n"
+
+
+async def test_a_changed_profile_is_shown(logged_in: Terminal) -> None:
+    outcome = await logged_in.run("profile", "--nickname", "爱丽丝", "--description", "in Beijing")
+    assert outcome == Outcome(0, "alice (爱丽丝)  “in Beijing”\n", "")
+    assert (await logged_in.run("profile", "--description", "")).out == "alice (爱丽丝)\n"
+
+
+async def test_a_change_of_nothing_is_one_sentence(logged_in: Terminal) -> None:
+    outcome = await logged_in.run("profile")
+    assert outcome == Outcome(1, "", "What is to change? Give --nickname, --description or both.\n")
+
+
+async def test_sessions_are_listed_with_their_devices_and_which_is_this_one(logged_in: Terminal) -> None:
+    outcome = await logged_in.run("sessions")
+    since = datetime.fromisoformat("2026-11-23T17:48:23.123Z").astimezone().strftime("%Y-%m-%d %H:%M")
+    assert outcome.out.splitlines() == [
+        f"s-alice  laptop  cli  since {since}  (this one)",
+        f"s-alice-2  \N{REPLACEMENT CHARACTER}[2JWatch  watch  since {since}",
+    ]
+
+
+async def test_an_ended_session_is_listed_no_more(logged_in: Terminal) -> None:
+    assert await logged_in.run("end-session", "s-alice-2") == Outcome(0, "The session has ended.\n", "")
+    assert "s-alice-2" not in (await logged_in.run("sessions")).out
+
+
+async def test_closing_an_account_without_a_terminal_needs_a_yes(server: StandIn, logged_in: Terminal) -> None:
+    refused = await logged_in.run("close-account", typed="alice\n")
+    assert refused == Outcome(1, "", "There is no terminal to ask on whether you are sure: give --yes.\n")
+    assert not server.closed
+    assert await logged_in.run("close-account", "--yes") == Outcome(0, "The account alice is closed.\n", "")
+    assert server.closed == {"alice"}
+    assert not (logged_in.home / "config" / "default" / "session.json").exists()
 
 
 async def test_a_chat_through_a_pipe_shows_history_and_sends_each_line_once_in_order(

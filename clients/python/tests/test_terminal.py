@@ -1,4 +1,4 @@
-"""A chat in a real terminal: the prompt, the mark of what is not yet stored, and lines that come in above it."""
+"""What a real terminal shows: a chat's prompt, its marks, the lines that come in above it, and questions asked."""
 
 import asyncio
 import fcntl
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from hongyan_client import Device, HongyanClient
 from hongyan_client.profile import Profile
-from stand_in import PASSWORD, StandIn
+from stand_in import MADE_USERNAME, PASSWORD, PHONE, StandIn
 
 _PROGRAM = (sys.executable, "-c", "from hongyan_client.cli import main; main()")
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x20]")
@@ -86,14 +86,24 @@ async def terminal(*arguments: str, settings: dict[str, str]) -> AsyncIterator[T
 
 
 @pytest.fixture
-async def chat(server: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Terminal]:
-    """Alice's chat with Bob, connected."""
-    monkeypatch.setenv("HONGYAN_HOME", str(tmp_path))
+def settings(server: StandIn, tmp_path: Path) -> dict[str, str]:
+    return {"HONGYAN_HOME": str(tmp_path), "HONGYAN_ENDPOINT": server.base}
+
+
+@pytest.fixture
+async def alices(server: StandIn, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The settings, with Alice logged in."""
+    monkeypatch.setenv("HONGYAN_HOME", settings["HONGYAN_HOME"])
     async with HongyanClient(server.base, store=Profile("default", server.base)) as client:
         await client.login("alice", PASSWORD, Device(id="d", platform="cli", name="test"))
+    return settings
+
+
+@pytest.fixture
+async def chat(server: StandIn, alices: dict[str, str]) -> AsyncIterator[Terminal]:
+    """Alice's chat with Bob, connected."""
     server.store("bob", "are you there?")
-    settings = {"HONGYAN_HOME": str(tmp_path), "HONGYAN_ENDPOINT": server.base}
-    async with terminal("chat", "bob", settings=settings) as shown:
+    async with terminal("chat", "bob", settings=alices) as shown:
         await shown.until(lambda text: text.endswith("bob:areyouthere?>"))
         yield shown
 
@@ -128,3 +138,31 @@ async def test_a_session_that_ends_meanwhile_ends_the_chat_with_a_sentence(serve
     await server.end_session("s-alice", "replaced")
     assert await chat.ended() == 1
     await chat.until(lambda text: "Thesessionhasended(replaced);loginagain." in text)
+
+
+async def test_a_mistyped_code_is_asked_for_again_and_no_second_one_is_sent(
+    server: StandIn, settings: dict[str, str]
+) -> None:
+    async with terminal("register", "--phone", PHONE, settings=settings) as shown:
+        await shown.until(lambda text: text.endswith("Acodewassentto+86138****8000.Code:"))
+        shown.type("999999\r")
+        await shown.until(lambda text: text.endswith("Itisverification_code_wrong.Code:"))
+        shown.type(f"{server.codes[PHONE]}\r")
+        await shown.until(lambda text: f"Registered{MADE_USERNAME}," in text)
+        assert await shown.ended() == 0
+    assert server.calls["POST /v1/verification-codes"] == 1
+
+
+async def test_an_account_is_closed_only_for_who_types_its_username(server: StandIn, alices: dict[str, str]) -> None:
+    async with terminal("close-account", settings=alices) as shown:
+        await shown.until(lambda text: text.endswith("Typealicetocloseit:"))
+        shown.type("yes\r")
+        await shown.until(lambda text: text.endswith("Thatisnotalice.Nothingwasclosed."))
+        assert await shown.ended() == 1
+    assert not server.closed
+    async with terminal("close-account", settings=alices) as shown:
+        await shown.until(lambda text: text.endswith("Typealicetocloseit:"))
+        shown.type("alice\r")
+        await shown.until(lambda text: text.endswith("Theaccountaliceisclosed."))
+        assert await shown.ended() == 0
+    assert server.closed == {"alice"}
