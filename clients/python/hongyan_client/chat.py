@@ -14,9 +14,9 @@ from prompt_toolkit.patch_stdout import patch_stdout
 
 from hongyan_client.api import HongyanClient
 from hongyan_client.errors import ApiError, ConnectionFailed, HongyanError
-from hongyan_client.events import ConnectionLost, ConnectionRestored, MessageEvent
+from hongyan_client.events import ConnectionLost, ConnectionRestored, MessageEvent, UserUpdated
 from hongyan_client.live import Live
-from hongyan_client.models import Conversation, Friend, Message
+from hongyan_client.models import Conversation, Friend, Message, User
 
 _HISTORY = 20
 _QUIT = "/quit"
@@ -64,7 +64,8 @@ class Chat:
         self._live = live
         self._conversation_id = conversation.id
         self._own_id = own_id
-        self._name = printable(friend.remark or friend.user.nickname or friend.user.username)
+        self._friend = friend
+        self._call(friend.user)
         self._pending: list[str] = []
         self._sending: set[asyncio.Task[None]] = set()
         self._only_others = False
@@ -154,10 +155,16 @@ class Chat:
             match event:
                 case MessageEvent(message=message) if message.conversation_id == self._conversation_id:
                     self.show(message)
+                case UserUpdated(user=user) if user.id == self._friend.user.id:
+                    self._call(user)
                 case ConnectionLost():
                     print("       Connection lost; reconnecting.", file=sys.stderr)  # noqa: T201
                 case ConnectionRestored():
                     print("       Connected again.", file=sys.stderr)  # noqa: T201
+
+    def _call(self, user: User) -> None:
+        """Call the friend by one's own remark, else by what they call themselves."""
+        self._name = printable(self._friend.remark or user.nickname or user.username)
 
     def show(self, message: Message) -> None:
         """Print one message, and have it marked as read when it is the friend's."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -347,12 +348,21 @@ def _run(work: Callable[[HongyanClient, Profile], Awaitable[None]], endpoint: st
         raise typer.Exit(_INTERRUPTED) from error
 
 
+def _ask(question: str, *, hidden: bool = False, twice: bool = False) -> str:
+    # asyncio keeps the first interrupt for its next turn, which does not come while somebody is asked.
+    kept = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return str(typer.prompt(question, hide_input=hidden, confirmation_prompt=twice))
+    finally:
+        signal.signal(signal.SIGINT, kept)
+
+
 def _password(*, from_stdin: bool, twice: bool) -> str:
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():
         raise HongyanError("There is no terminal to ask for the password on: give it with --password-stdin.")
-    return str(typer.prompt("Password", hide_input=True, confirmation_prompt=twice))
+    return _ask("Password", hidden=True, twice=twice)
 
 
 async def _with_code(
@@ -372,7 +382,7 @@ async def _with_code(
 
 def _code() -> str:
     if sys.stdin.isatty():
-        return str(typer.prompt("Code")).strip()
+        return _ask("Code").strip()
     code = sys.stdin.readline().strip()
     if not code:
         raise HongyanError("There is no code on standard input.")
@@ -382,7 +392,7 @@ def _code() -> str:
 def _confirmation(username: str) -> str:
     if not sys.stdin.isatty():
         raise HongyanError("There is no terminal to ask on whether you are sure: give --yes.")
-    return str(typer.prompt(f"The account cannot be opened again. Type {username} to close it"))
+    return _ask(f"The account cannot be opened again. Type {username} to close it")
 
 
 def _masked(phone: str) -> str:

@@ -5,6 +5,7 @@ import fcntl
 import os
 import pty
 import re
+import signal
 import struct
 import sys
 import termios
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 from hongyan_client import Device, HongyanClient
 from hongyan_client.profile import Profile
-from stand_in import MADE_USERNAME, PASSWORD, PHONE, StandIn
+from stand_in import MADE_USERNAME, PASSWORD, PHONE, StandIn, profile
 
 _PROGRAM = (sys.executable, "-c", "from hongyan_client.cli import main; main()")
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x20]")
@@ -127,6 +128,13 @@ async def test_what_the_other_one_writes_appears_while_a_line_is_being_typed(ser
     await chat.until(lambda text: "you:halfaline" in text)
 
 
+async def test_a_friend_who_takes_another_name_writes_under_it_from_then_on(server: StandIn, chat: Terminal) -> None:
+    await server.tell("user.updated", {"user": profile("carol") | {"nickname": "Carola"}}, "e-1")
+    await server.tell("user.updated", {"user": profile("bob") | {"nickname": "Bobby"}}, "e-2")
+    await server.announce(server.store("bob", "it is me"))
+    await chat.until(lambda text: "Bobby:itisme" in text)
+
+
 @pytest.mark.parametrize("keys", ["/quit\r", "\x04"])
 async def test_leaving_ends_with_exit_code_0_and_sends_nothing(server: StandIn, chat: Terminal, keys: str) -> None:
     chat.type(keys)
@@ -166,3 +174,12 @@ async def test_an_account_is_closed_only_for_who_types_its_username(server: Stan
         await shown.until(lambda text: text.endswith("Theaccountaliceisclosed."))
         assert await shown.ended() == 0
     assert server.closed == {"alice"}
+
+
+async def test_one_interrupt_leaves_a_question(server: StandIn, settings: dict[str, str]) -> None:
+    async with terminal("login", "--phone", PHONE, settings=settings) as shown:
+        await shown.until(lambda text: text.endswith("Code:"))
+        shown.process.send_signal(signal.SIGINT)
+        assert await shown.ended() == 1
+        await shown.until(lambda text: text.endswith("Aborted."))
+    assert server.calls["POST /v1/sessions"] == 0
