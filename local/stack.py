@@ -150,6 +150,10 @@ class Stack:
             for event in page["events"]
         ]
 
+    def program_logs(self) -> list[str]:
+        """Return every line that the programs of the stack have logged since the start."""
+        return [line for log in self._home.log.glob("*.log") for line in log.read_text(errors="replace").splitlines()]
+
     def worker_pids(self) -> list[int]:
         """Return the processes that are there to run functions at the moment (Linux only)."""
         return list(_children(self._service(Emulator.name)["pid"]))

@@ -6,11 +6,14 @@ from fastapi import Query, Response
 from hongyan.errors import (
     AlreadyFriends,
     ConversationNotFound,
+    FriendNotFound,
     FriendRequestDecided,
     FriendRequestNotFound,
     InvalidCursor,
+    SelfBlock,
     SelfFriendship,
     TokenInvalid,
+    UserBlocked,
     UserNotFound,
     ValidationFailed,
 )
@@ -19,7 +22,7 @@ from hongyan.schemas import Conversation
 from hongyan.web import Caller, CursorParameter, Limit, create_app, known_id, lambda_handler, problems
 
 from functions.friend import service
-from functions.friend.schemas import Acceptance, Direction, Friend, FriendRequest, NewFriendRequest
+from functions.friend.schemas import Acceptance, Blocked, Direction, Friend, FriendRequest, NewFriendRequest, Remark
 
 app = create_app("friend")
 handler = lambda_handler(app)
@@ -32,7 +35,7 @@ _LISTS = problems(TokenInvalid, InvalidCursor, ValidationFailed)
     status_code=201,
     responses={
         200: {"model": FriendRequest, "description": "Asked before, or the other side had asked: then `accepted`."},
-        **problems(TokenInvalid, UserNotFound, AlreadyFriends, SelfFriendship, ValidationFailed),
+        **problems(TokenInvalid, UserNotFound, AlreadyFriends, UserBlocked, SelfFriendship, ValidationFailed),
     },
 )
 def ask(body: NewFriendRequest, caller: Caller, response: Response) -> FriendRequest:
@@ -65,10 +68,46 @@ def reject(request_id: str, caller: Caller) -> FriendRequest:
     return service.reject(caller.user_id, known_id(request_id, FriendRequestNotFound))
 
 
+@app.delete("/v1/friend-requests/{request_id}", status_code=204, responses=_DECISIONS)
+def withdraw(request_id: str, caller: Caller) -> None:
+    """Take back a pending request of the caller's."""
+    service.withdraw(caller.user_id, known_id(request_id, FriendRequestNotFound))
+
+
 @app.get("/v1/friends", responses=_LISTS)
 def list_friends(caller: Caller, limit: Limit = 20, cursor: CursorParameter = None) -> Page[Friend]:
     """List the caller's friends."""
     return service.list_friends(caller.user_id, cursor, limit)
+
+
+@app.patch("/v1/friends/{user_id}", responses=problems(TokenInvalid, FriendNotFound, ValidationFailed))
+def set_remark(user_id: str, body: Remark, caller: Caller) -> Friend:
+    """Call a friend by another name, which only the caller sees; null takes it away."""
+    return service.set_remark(caller.user_id, known_id(user_id, FriendNotFound), body.remark)
+
+
+@app.delete("/v1/friends/{user_id}", status_code=204, responses=problems(TokenInvalid, FriendNotFound))
+def remove_friend(user_id: str, caller: Caller) -> None:
+    """End a friendship. The conversation stays readable and takes no message until the two are friends again."""
+    service.remove_friend(caller.user_id, known_id(user_id, FriendNotFound))
+
+
+@app.get("/v1/blocks", responses=_LISTS)
+def list_blocked(caller: Caller, limit: Limit = 20, cursor: CursorParameter = None) -> Page[Blocked]:
+    """List the people whom the caller has blocked."""
+    return service.list_blocked(caller.user_id, cursor, limit)
+
+
+@app.put("/v1/blocks/{user_id}", status_code=204, responses=problems(TokenInvalid, UserNotFound, SelfBlock))
+def block(user_id: str, caller: Caller) -> None:
+    """Block somebody: they can neither ask nor write, and are not told."""
+    service.block(caller.user_id, known_id(user_id, UserNotFound))
+
+
+@app.delete("/v1/blocks/{user_id}", status_code=204, responses=problems(TokenInvalid, UserNotFound))
+def unblock(user_id: str, caller: Caller) -> None:
+    """Unblock somebody, whether they were blocked or not."""
+    service.unblock(caller.user_id, known_id(user_id, UserNotFound))
 
 
 @app.get("/v1/conversations", responses=_LISTS)

@@ -6,11 +6,11 @@ from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
 from hongyan.profiles import profile_columns
-from hongyan.tables import conversations, friend_requests, friendships, members, messages, users
+from hongyan.tables import blocks, conversations, friend_requests, friendships, members, messages, users
 
 Row = sa.Row[Any]
 
-Decision = Literal["accepted", "rejected"]
+Decision = Literal["accepted", "rejected", "withdrawn"]
 
 _from_user, _to_user = users.alias("from_user"), users.alias("to_user")
 
@@ -53,15 +53,43 @@ def insert_friendship(connection: sa.Connection, user_id: str, other_id: str, si
     connection.execute(sa.insert(friendships).values(rows))
 
 
-def list_friends(connection: sa.Connection, user_id: str, after_id: str | None, limit: int) -> Sequence[Row]:
-    """Return up to ``limit`` friends in the order of their ids."""
-    statement = (
+def delete_friendship(connection: sa.Connection, user_id: str, other_id: str) -> None:
+    """End a friendship, on both sides."""
+    connection.execute(
+        sa.delete(friendships).where(
+            sa.or_(
+                sa.and_(friendships.c.user_id == user_id, friendships.c.friend_id == other_id),
+                sa.and_(friendships.c.user_id == other_id, friendships.c.friend_id == user_id),
+            )
+        )
+    )
+
+
+def set_remark(connection: sa.Connection, user_id: str, friend_id: str, remark: str | None) -> None:
+    """Note what the user calls a friend."""
+    connection.execute(
+        sa.update(friendships)
+        .where(friendships.c.user_id == user_id, friendships.c.friend_id == friend_id)
+        .values(remark=remark)
+    )
+
+
+def find_friend(connection: sa.Connection, user_id: str, friend_id: str) -> Row | None:
+    """Return a friend with the profile."""
+    return connection.execute(_friends_of(user_id).where(friendships.c.friend_id == friend_id)).first()
+
+
+def _friends_of(user_id: str) -> sa.Select[Any]:
+    return (
         sa.select(friendships.c.remark, friendships.c.since, *profile_columns())
         .join(users, users.c.id == friendships.c.friend_id)
         .where(friendships.c.user_id == user_id)
-        .order_by(friendships.c.friend_id)
-        .limit(limit)
     )
+
+
+def list_friends(connection: sa.Connection, user_id: str, after_id: str | None, limit: int) -> Sequence[Row]:
+    """Return up to ``limit`` friends in the order of their ids."""
+    statement = _friends_of(user_id).order_by(friendships.c.friend_id).limit(limit)
     if after_id is not None:
         statement = statement.where(friendships.c.friend_id > after_id)
     return connection.execute(statement).all()
@@ -78,6 +106,36 @@ def _requests() -> sa.Select[Any]:
 def find_request(connection: sa.Connection, request_id: str) -> Row | None:
     """Return a friend request with both profiles."""
     return connection.execute(_requests().where(friend_requests.c.id == request_id)).first()
+
+
+def has_blocked(connection: sa.Connection, user_id: str, other_id: str) -> bool:
+    """Tell whether the user has blocked the other."""
+    statement = sa.select(blocks.c.created_at).where(blocks.c.user_id == user_id, blocks.c.blocked_id == other_id)
+    return connection.execute(statement).first() is not None
+
+
+def insert_block(connection: sa.Connection, user_id: str, blocked_id: str, at: datetime) -> None:
+    """Note that the user has blocked somebody."""
+    connection.execute(sa.insert(blocks).values(user_id=user_id, blocked_id=blocked_id, created_at=at))
+
+
+def delete_block(connection: sa.Connection, user_id: str, blocked_id: str) -> None:
+    """Note that the user has unblocked somebody."""
+    connection.execute(sa.delete(blocks).where(blocks.c.user_id == user_id, blocks.c.blocked_id == blocked_id))
+
+
+def list_blocked(connection: sa.Connection, user_id: str, after_id: str | None, limit: int) -> Sequence[Row]:
+    """Return up to ``limit`` of the people whom the user has blocked, in the order of their ids."""
+    statement = (
+        sa.select(blocks.c.created_at.label("since"), *profile_columns())
+        .join(users, users.c.id == blocks.c.blocked_id)
+        .where(blocks.c.user_id == user_id)
+        .order_by(blocks.c.blocked_id)
+        .limit(limit)
+    )
+    if after_id is not None:
+        statement = statement.where(blocks.c.blocked_id > after_id)
+    return connection.execute(statement).all()
 
 
 def find_pending_request(connection: sa.Connection, from_user_id: str, to_user_id: str) -> Row | None:
@@ -101,6 +159,10 @@ def list_requests(
         .order_by(pending.desc(), friend_requests.c.id.desc())
         .limit(limit)
     )
+    if side == "to_user_id":
+        # Who was blocked is not told, and asks nobody: the request is there for its sender only.
+        is_from_blocked = sa.exists().where(blocks.c.user_id == user_id, blocks.c.blocked_id == _from_user.c.id)
+        statement = statement.where(~is_from_blocked)
     if after is not None:
         statement = statement.where(
             sa.or_(pending < after.pending, sa.and_(pending == after.pending, friend_requests.c.id < after.id))
@@ -122,6 +184,11 @@ def decide_request(connection: sa.Connection, request_id: str, status: Decision,
 def find_single(connection: sa.Connection, pair: str) -> str | None:
     """Return the id of the single conversation of a pair."""
     return connection.scalar(sa.select(conversations.c.id).where(conversations.c.pair == pair))
+
+
+def set_open(connection: sa.Connection, pair: str, *, is_open: bool) -> None:
+    """Open or close the single of a pair. It waits for a send under way, and no send comes between."""
+    connection.execute(sa.update(conversations).where(conversations.c.pair == pair).values(is_open=is_open))
 
 
 def insert_single(

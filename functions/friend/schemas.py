@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from hongyan.clock import Timestamp
 from hongyan.ids import Id
-from hongyan.schemas import Conversation, Prose, RequestBody, User
+from hongyan.schemas import Conversation, Nickname, Prose, RequestBody, User
 from pydantic import BaseModel, StringConstraints
 
 Direction = Literal["incoming", "outgoing"]
@@ -34,6 +34,19 @@ class Acceptance(BaseModel):
 
     friend_request: FriendRequest
     conversation: Conversation
+
+
+class Remark(RequestBody):
+    """PATCH /v1/friends/{user_id}; null takes it away."""
+
+    remark: Nickname | None
+
+
+class Blocked(BaseModel):
+    """Somebody whom the caller has blocked."""
+
+    user: User
+    since: Timestamp
 
 
 class Friend(BaseModel):

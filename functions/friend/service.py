@@ -1,4 +1,4 @@
-"""Friend requests, friendships, and the list of conversations."""
+"""Friend requests, friendships, blocks, and the list of conversations."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -8,12 +8,15 @@ from hongyan.clock import now, rfc3339
 from hongyan.errors import (
     AlreadyFriends,
     ConversationNotFound,
+    FriendNotFound,
     FriendRequestDecided,
     FriendRequestNotFound,
+    SelfBlock,
     SelfFriendship,
+    UserBlocked,
     UserNotFound,
 )
-from hongyan.events import UsersAudience, event
+from hongyan.events import EventType, UsersAudience, event
 from hongyan.ids import new_id
 from hongyan.pagination import Page, decode_cursor, encode_cursor, page_of
 from hongyan.profiles import public_profile
@@ -22,10 +25,10 @@ from hongyan.tables import messages
 from hongyan.unit_of_work import UnitOfWork, perform, read
 
 from functions.friend import repository
-from functions.friend.repository import ConversationsPosition, RequestsPosition
-from functions.friend.schemas import Acceptance, Direction, Friend, FriendRequest, NewFriendRequest
+from functions.friend.repository import ConversationsPosition, Decision, RequestsPosition
+from functions.friend.schemas import Acceptance, Blocked, Direction, Friend, FriendRequest, NewFriendRequest
 
-_FRIENDS, _CONVERSATIONS = "friends", "conversations"
+_FRIENDS, _BLOCKS, _CONVERSATIONS = "friends", "blocks", "conversations"
 _SIDE_OF_CALLER = {"incoming": "to_user_id", "outgoing": "from_user_id"}
 
 
@@ -43,6 +46,8 @@ def ask(user_id: str, asked: NewFriendRequest) -> Asked:
         SelfFriendship: one cannot befriend oneself.
         UserNotFound: there is no such user.
         AlreadyFriends: they are friends.
+        UserBlocked: the caller has blocked them. The other way round nothing is different for the caller, and the
+            request is shown to nobody else while the block lasts.
 
     """
     if asked.user_id == user_id:
@@ -54,8 +59,8 @@ def accept(user_id: str, request_id: str) -> Acceptance:
     """Accept a request to the caller: friendship and conversation at once, once. Accepting again answers the same.
 
     Raises:
-        FriendRequestNotFound: there is no such request to the caller.
-        FriendRequestDecided: it was rejected before.
+        FriendRequestNotFound: there is no such request to the caller, or the caller has blocked who made it.
+        FriendRequestDecided: it was rejected or withdrawn before.
 
     """
     return perform(lambda unit: _accept_as(unit, user_id, request_id))
@@ -65,11 +70,74 @@ def reject(user_id: str, request_id: str) -> FriendRequest:
     """Reject a request to the caller, once. Rejecting again answers the same.
 
     Raises:
-        FriendRequestNotFound: there is no such request to the caller.
-        FriendRequestDecided: it was accepted before.
+        FriendRequestNotFound: there is no such request to the caller, or the caller has blocked who made it.
+        FriendRequestDecided: it was accepted or withdrawn before.
 
     """
     return perform(lambda unit: _reject_as(unit, user_id, request_id))
+
+
+def withdraw(user_id: str, request_id: str) -> None:
+    """Take back a request of the caller's that is pending. Taking it back again changes nothing.
+
+    Raises:
+        FriendRequestNotFound: there is no such request of the caller's.
+        FriendRequestDecided: it was accepted or rejected before.
+
+    """
+    perform(lambda unit: _withdraw(unit, user_id, request_id))
+
+
+def set_remark(user_id: str, friend_id: str, remark: str | None) -> Friend:
+    """Call a friend by another name; only the caller sees it.
+
+    Raises:
+        FriendNotFound: they are not friends.
+
+    """
+    return perform(lambda unit: _set_remark(unit, user_id, friend_id, remark))
+
+
+def remove_friend(user_id: str, friend_id: str) -> None:
+    """End a friendship, for both. Their conversation stays readable and takes no more messages until they are friends.
+
+    Raises:
+        FriendNotFound: they are not friends.
+
+    """
+    perform(lambda unit: _remove_friend(unit, user_id, friend_id))
+
+
+def block(user_id: str, blocked_id: str) -> None:
+    """Block somebody: they can neither ask the caller nor write to them, and are not told.
+
+    It changes nothing between them in groups. A request of the caller's to them is withdrawn.
+
+    Raises:
+        SelfBlock: one cannot block oneself.
+        UserNotFound: there is no such user.
+
+    """
+    if blocked_id == user_id:
+        raise SelfBlock
+    perform(lambda unit: _block(unit, user_id, blocked_id))
+
+
+def unblock(user_id: str, blocked_id: str) -> None:
+    """Unblock somebody, whether they were blocked or not. What they asked meanwhile is then shown."""
+    perform(lambda unit: _unblock(unit, user_id, blocked_id))
+
+
+def list_blocked(user_id: str, cursor: str | None, limit: int) -> Page[Blocked]:
+    """Return a page of the people whom the caller has blocked."""
+    after = None if cursor is None else decode_cursor(_BLOCKS, user_id, cursor)[0]
+    rows = read(lambda connection: repository.list_blocked(connection, user_id, after, limit + 1))
+    return page_of(
+        rows,
+        limit,
+        lambda row: Blocked(user=public_profile(row), since=row.since),
+        lambda row: encode_cursor(_BLOCKS, user_id, [row.id]),
+    )
 
 
 def list_requests(user_id: str, direction: Direction, cursor: str | None, limit: int) -> Page[FriendRequest]:
@@ -113,8 +181,10 @@ def conversation(user_id: str, conversation_id: str) -> Conversation:
 
 def _ask(unit: UnitOfWork, user_id: str, asked: NewFriendRequest) -> Asked:
     locked = {row.id for row in repository.lock_users(unit.connection, user_id, asked.user_id)}
-    if asked.user_id not in locked:
+    if not {user_id, asked.user_id} <= locked:
         raise UserNotFound
+    if repository.has_blocked(unit.connection, user_id, asked.user_id):
+        raise UserBlocked
     if repository.are_friends(unit.connection, user_id, asked.user_id):
         raise AlreadyFriends
     first = repository.find_pending_request(unit.connection, user_id, asked.user_id)
@@ -134,8 +204,9 @@ def _ask(unit: UnitOfWork, user_id: str, asked: NewFriendRequest) -> Asked:
         created_at=now(),
     )
     friend_request = _request(unit.connection, request_id)
-    both = UsersAudience(user_ids=[user_id, asked.user_id])
-    unit.announce(event("friend.requested", both, friend_request=friend_request))
+    is_heard = not repository.has_blocked(unit.connection, asked.user_id, user_id)
+    audience = UsersAudience(user_ids=[user_id, asked.user_id] if is_heard else [user_id])
+    unit.announce(event("friend.requested", audience, friend_request=friend_request))
     return Asked(friend_request, is_new=True)
 
 
@@ -155,21 +226,83 @@ def _accept_as(unit: UnitOfWork, user_id: str, request_id: str) -> Acceptance:
 
 def _reject_as(unit: UnitOfWork, user_id: str, request_id: str) -> FriendRequest:
     row = _lock_request_to(unit, user_id, request_id)
-    if row.status == "accepted":
-        raise FriendRequestDecided
     if row.pending:
-        repository.decide_request(unit.connection, request_id, "rejected", now())
-        both = UsersAudience(user_ids=[row.from_user_id, user_id])
-        unit.announce(event("friend.rejected", both, friend_request_id=request_id))
+        _end_request(unit, row, "rejected")
+    elif row.status != "rejected":
+        raise FriendRequestDecided
     return _request(unit.connection, request_id)
+
+
+def _withdraw(unit: UnitOfWork, user_id: str, request_id: str) -> None:
+    row = _lock_request(unit, request_id, "from_user_id", user_id)
+    if row.pending:
+        _end_request(unit, row, "withdrawn")
+    elif row.status != "withdrawn":
+        raise FriendRequestDecided
+
+
+def _end_request(unit: UnitOfWork, row: sa.Row[Any], decision: Decision) -> None:
+    """Decide a pending request that makes no friends, and tell whoever saw it."""
+    repository.decide_request(unit.connection, row.id, decision, now())
+    is_unseen = repository.has_blocked(unit.connection, row.to_user_id, row.from_user_id)
+    audience = UsersAudience(user_ids=[row.from_user_id] if is_unseen else [row.from_user_id, row.to_user_id])
+    unit.announce(event("friend.rejected", audience, friend_request_id=row.id))
+
+
+def _set_remark(unit: UnitOfWork, user_id: str, friend_id: str, remark: str | None) -> Friend:
+    repository.set_remark(unit.connection, user_id, friend_id, remark)
+    row = repository.find_friend(unit.connection, user_id, friend_id)
+    if row is None:
+        raise FriendNotFound
+    return _friend(row)
+
+
+def _remove_friend(unit: UnitOfWork, user_id: str, friend_id: str) -> None:
+    repository.lock_users(unit.connection, user_id, friend_id)
+    if not repository.are_friends(unit.connection, user_id, friend_id):
+        raise FriendNotFound
+    repository.delete_friendship(unit.connection, user_id, friend_id)
+    repository.set_open(unit.connection, _pair(user_id, friend_id), is_open=False)
+    for told, other in ((user_id, friend_id), (friend_id, user_id)):
+        unit.announce(event("friend.removed", UsersAudience(user_ids=[told]), user_id=other))
+
+
+def _block(unit: UnitOfWork, user_id: str, blocked_id: str) -> None:
+    locked = {row.id for row in repository.lock_users(unit.connection, user_id, blocked_id)}
+    if not {user_id, blocked_id} <= locked:
+        raise UserNotFound
+    if repository.has_blocked(unit.connection, user_id, blocked_id):
+        return
+    own = repository.find_pending_request(unit.connection, user_id, blocked_id)
+    if own is not None:
+        _end_request(unit, own, "withdrawn")
+    repository.insert_block(unit.connection, user_id, blocked_id, now())
+    repository.set_open(unit.connection, _pair(user_id, blocked_id), is_open=False)
+
+
+def _unblock(unit: UnitOfWork, user_id: str, blocked_id: str) -> None:
+    repository.lock_users(unit.connection, user_id, blocked_id)
+    repository.delete_block(unit.connection, user_id, blocked_id)
+    may_write = repository.are_friends(unit.connection, user_id, blocked_id) and not repository.has_blocked(
+        unit.connection, blocked_id, user_id
+    )
+    repository.set_open(unit.connection, _pair(user_id, blocked_id), is_open=may_write)
 
 
 def _lock_request_to(unit: UnitOfWork, user_id: str, request_id: str) -> sa.Row[Any]:
     """Lock both sides of a request to the user, and return it as it stands then: another device may have been first."""
-    addressed = repository.find_request(unit.connection, request_id)
-    if addressed is None or addressed.to_user_id != user_id:
+    row = _lock_request(unit, request_id, "to_user_id", user_id)
+    if repository.has_blocked(unit.connection, user_id, row.from_user_id):
         raise FriendRequestNotFound
-    repository.lock_users(unit.connection, addressed.from_user_id, user_id)
+    return row
+
+
+def _lock_request(unit: UnitOfWork, request_id: str, side: str, user_id: str) -> sa.Row[Any]:
+    """Lock both sides of a request, one of which is the user, and return it as it stands then."""
+    known = repository.find_request(unit.connection, request_id)
+    if known is None or known._mapping[side] != user_id:  # noqa: SLF001  # SQLAlchemy's public name for it
+        raise FriendRequestNotFound
+    repository.lock_users(unit.connection, known.from_user_id, known.to_user_id)
     row = repository.find_request(unit.connection, request_id)
     if row is None:
         raise FriendRequestNotFound
@@ -181,8 +314,13 @@ def _befriend(unit: UnitOfWork, row: sa.Row[Any]) -> Acceptance:
     asker, accepter, moment = row.from_user_id, row.to_user_id, now()
     repository.decide_request(unit.connection, row.id, "accepted", moment)
     repository.insert_friendship(unit.connection, asker, accepter, moment)
-    conversation_id = new_id()
-    repository.insert_single(unit.connection, conversation_id, _pair(asker, accepter), [asker, accepter], moment)
+    conversation_id = repository.find_single(unit.connection, _pair(asker, accepter))
+    came_about: EventType = "conversation.created" if conversation_id is None else "conversation.updated"
+    if conversation_id is None:
+        conversation_id = new_id()
+        repository.insert_single(unit.connection, conversation_id, _pair(asker, accepter), [asker, accepter], moment)
+    else:  # they were friends before: it goes on with its history
+        repository.set_open(unit.connection, _pair(asker, accepter), is_open=True)
 
     seen_by_accepter = _seen_by(unit.connection, accepter, conversation_id)
     seen_by_asker = _seen_by(unit.connection, asker, conversation_id)
@@ -190,7 +328,7 @@ def _befriend(unit: UnitOfWork, row: sa.Row[Any]) -> Acceptance:
         alone = UsersAudience(user_ids=[user_id])
         unit.announce(
             event("friend.accepted", alone, friend_request_id=row.id, user=seen.peer, conversation=seen),
-            event("conversation.created", alone, conversation=seen),
+            event(came_about, alone, conversation=seen),
         )
     return Acceptance(friend_request=_request(unit.connection, row.id), conversation=seen_by_accepter)
 

@@ -7,8 +7,10 @@ from hongyan.errors import (
     ClientIdConflict,
     ConversationNotFound,
     InvalidCursor,
+    NotFriends,
     RateLimited,
     TokenInvalid,
+    UserBlocked,
     ValidationFailed,
 )
 from hongyan.pagination import Page
@@ -28,7 +30,15 @@ handler = lambda_handler(app)
     status_code=201,
     responses={
         200: {"model": Message, "description": "Sent before under this `client_id`; nothing is sent twice."},
-        **problems(TokenInvalid, ConversationNotFound, ClientIdConflict, ValidationFailed, RateLimited),
+        **problems(
+            TokenInvalid,
+            NotFriends,
+            ConversationNotFound,
+            ClientIdConflict,
+            UserBlocked,
+            ValidationFailed,
+            RateLimited,
+        ),
     },
 )
 def send(conversation_id: str, body: NewMessage, caller: Caller, response: Response) -> Message:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from hongyan.tables import conversations, members, messages
+from hongyan.tables import blocks, conversations, members, messages
 
 Row = sa.Row[Any]
 
@@ -13,7 +13,7 @@ Row = sa.Row[Any]
 def lock_conversation(connection: sa.Connection, conversation_id: str, user_id: str) -> Row | None:
     """Lock the conversation and the member's place in it: who holds the lock takes the next seq."""
     statement: sa.Select[Any] = (
-        sa.select(conversations.c.last_seq, members.c.read_seq, members.c.own_after_read)
+        sa.select(conversations.c.is_open, conversations.c.last_seq, members.c.read_seq, members.c.own_after_read)
         .select_from(conversations)
         .join(members, members.c.conversation_id == conversations.c.id)
         .where(conversations.c.id == conversation_id, members.c.user_id == user_id)
@@ -30,6 +30,16 @@ def lock_place(connection: sa.Connection, conversation_id: str, user_id: str) ->
         .with_for_update()
     )
     return connection.execute(statement).first()
+
+
+def has_blocked_peer(connection: sa.Connection, conversation_id: str, user_id: str) -> bool:
+    """Tell whether the user has blocked the other side of a single."""
+    statement = (
+        sa.select(blocks.c.created_at)
+        .join(members, members.c.user_id == blocks.c.blocked_id)
+        .where(blocks.c.user_id == user_id, members.c.conversation_id == conversation_id)
+    )
+    return connection.execute(statement).first() is not None
 
 
 def find_last_seq(connection: sa.Connection, conversation_id: str) -> int:

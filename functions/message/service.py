@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from hongyan import rate_limits
 from hongyan.clock import now
-from hongyan.errors import ClientIdConflict, ConversationNotFound, ValidationFailed
+from hongyan.errors import ClientIdConflict, ConversationNotFound, NotFriends, UserBlocked, ValidationFailed
 from hongyan.events import ConversationAudience, event
 from hongyan.ids import new_id
 from hongyan.pagination import Page, decode_cursor, encode_cursor
@@ -45,6 +45,8 @@ def send(sender_id: str, conversation_id: str, draft: NewMessage) -> Sent:
     Raises:
         ConversationNotFound: there is none such, or the sender is not in it.
         ClientIdConflict: the sender has used the ``client_id`` for another message.
+        NotFriends: it is a single, and the two are not friends, or the other side has blocked the sender.
+        UserBlocked: it is a single, and the sender has blocked the other side.
         ValidationFailed: it replies to a seq that is not there, or mentions somebody who is not in the conversation.
         RateLimited: the sender sends too much; without Redis nobody does.
 
@@ -99,6 +101,9 @@ def _send(unit: UnitOfWork, sender_id: str, conversation_id: str, draft: NewMess
     first = repository.find_by_client_id(unit.connection, sender_id, draft.client_id)
     if first is not None:
         return _sent_before(first, request_hash)
+    if not place.is_open:
+        has_blocked = repository.has_blocked_peer(unit.connection, conversation_id, sender_id)
+        raise UserBlocked if has_blocked else NotFriends
     _check_references(unit, conversation_id, place.last_seq, draft)
 
     message = _new_message(sender_id, conversation_id, place.last_seq + 1, draft)

@@ -8,9 +8,11 @@ import sqlalchemy as sa
 from hongyan.clock import now
 from hongyan.tables import (
     blocks,
+    conversations,
     files,
     friend_requests,
     friendships,
+    members,
     refresh_tokens,
     sessions,
     users,
@@ -66,7 +68,19 @@ def list_friend_ids(connection: sa.Connection, user_id: str) -> list[str]:
 
 
 def leave_everybody(connection: sa.Connection, user_id: str, at: datetime) -> None:
-    """End the user's friendships on both sides, their open requests both ways, and the blocks that they made."""
+    """End the user's friendships on both sides, their open requests both ways, and the blocks that they made.
+
+    Their singles take no more messages.
+    """
+    connection.execute(
+        sa.update(conversations)
+        .where(
+            conversations.c.kind == "single",
+            members.c.conversation_id == conversations.c.id,
+            members.c.user_id == user_id,
+        )
+        .values({conversations.c.is_open: False})
+    )
     connection.execute(
         sa.delete(friendships).where(sa.or_(friendships.c.user_id == user_id, friendships.c.friend_id == user_id))
     )

@@ -7,9 +7,10 @@ from uuid import uuid4
 
 import httpx
 import pytest
+import redis
 
 from local.stack import Stack
-from tests.e2e.people import Person
+from tests.e2e.people import PATIENCE_SECONDS, Person
 
 _HOME = Path(__file__).parents[2] / ".local" / "e2e"
 
@@ -19,13 +20,14 @@ Join = Callable[[str], Awaitable[Person]]
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     with Stack(_HOME) as started:
+        redis.Redis.from_url(started.redis_url).flushdb()  # what the run before has used up of its limits
         yield started
 
 
 @pytest.fixture
 async def http(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
     """Speak HTTP as a client that is not ours would."""
-    async with httpx.AsyncClient(base_url=stack.endpoints.rest_url, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=stack.endpoints.rest_url, timeout=PATIENCE_SECONDS) as client:
         yield client
 
 

@@ -101,6 +101,14 @@ CATALOGUE: dict[str, dict[Language, Words]] = {
         "en": Words("Session not found", "You have no such session, or it has ended."),
         "zh": Words("登录会话不存在", "您没有这个登录会话，或它已结束。"),
     },
+    "not_friends": {
+        "en": Words("Not friends", "You can read this conversation; to write in it again, become friends again."),
+        "zh": Words("不是好友", "您可以查看此会话；重新成为好友后才能继续发送消息。"),
+    },
+    "friend_not_found": {
+        "en": Words("Friend not found", "You have no such friend."),
+        "zh": Words("好友不存在", "您没有这个好友。"),
+    },
     "file_not_found": {
         "en": Words("File not found", "There is no such file of yours."),
         "zh": Words("文件不存在", "您没有这个文件。"),
@@ -128,6 +136,10 @@ CATALOGUE: dict[str, dict[Language, Words]] = {
     "friend_request_decided": {
         "en": Words("Friend request decided", "This friend request was decided otherwise before."),
         "zh": Words("好友申请已处理", "这条好友申请此前已被另行处理。"),
+    },
+    "user_blocked": {
+        "en": Words("Person blocked", "You have blocked this person. Unblock them first."),
+        "zh": Words("已拉黑该用户", "您已将此人拉黑，请先解除拉黑。"),
     },
     "client_id_conflict": {
         "en": Words("client_id used before", "You have sent another message with this client_id. Choose a new one."),
@@ -176,6 +188,10 @@ CATALOGUE: dict[str, dict[Language, Words]] = {
     "self_friendship": {
         "en": Words("That is you", "You cannot befriend yourself."),
         "zh": Words("这是您自己", "不能添加自己为好友。"),
+    },
+    "self_block": {
+        "en": Words("That is you", "You cannot block yourself."),
+        "zh": Words("这是您自己", "不能拉黑自己。"),
     },
     "internal_error": {
         "en": Words("Internal error", "Something went wrong on our side. The request id leads us to it."),

@@ -4,14 +4,16 @@
     ├── BadRequest 400          MalformedJson · InvalidCursor · InvalidFrame · UnknownAction
     ├── Unauthenticated 401     TokenInvalid · CredentialsInvalid · RefreshTokenInvalid · RefreshTokenReused ·
     │                           SessionEnded
+    ├── Forbidden 403           NotFriends
     ├── NotFound 404            RouteNotFound · UserNotFound · FriendRequestNotFound · ConversationNotFound ·
-    │                           SessionNotFound · FileNotFound · PhoneNotRegistered
+    │                           SessionNotFound · FileNotFound · PhoneNotRegistered · FriendNotFound
     ├── MethodNotAllowed 405
-    ├── Conflict 409            UsernameTaken · PhoneTaken · AlreadyFriends · FriendRequestDecided · ClientIdConflict
+    ├── Conflict 409            UsernameTaken · PhoneTaken · AlreadyFriends · FriendRequestDecided · ClientIdConflict ·
+    │                           UserBlocked
     ├── Gone 410                VerificationCodeExpired
     ├── TooLarge 413             BodyTooLarge · FrameTooLarge
     ├── UnsupportedMediaType 415
-    ├── ValidationFailed 422    SelfFriendship · VerificationCodeWrong · PhoneNotReachable · FileNotUsable
+    ├── ValidationFailed 422    SelfFriendship · SelfBlock · VerificationCodeWrong · PhoneNotReachable · FileNotUsable
     ├── RateLimited 429
     ├── InternalError 500
     └── ServiceUnavailable 503  SmsUnavailable · SearchUnavailable
@@ -124,6 +126,18 @@ class SessionEnded(Unauthenticated):
     code = "session_ended"
 
 
+class Forbidden(Problem):
+    """The caller may see it and may not do this with it."""
+
+    status = 403
+
+
+class NotFriends(Forbidden):
+    """The two sides of a single are not friends, or the other side does not want to hear; which is never told."""
+
+    code = "not_friends"
+
+
 class NotFound(Problem):
     """It does not exist, or the caller may not see it: ids cannot be probed."""
 
@@ -158,6 +172,12 @@ class SessionNotFound(NotFound):
     """No such live session of the caller."""
 
     code = "session_not_found"
+
+
+class FriendNotFound(NotFound):
+    """The caller has no such friend."""
+
+    code = "friend_not_found"
 
 
 class FileNotFound(NotFound):
@@ -207,6 +227,12 @@ class FriendRequestDecided(Conflict):
     """The friend request was decided otherwise before."""
 
     code = "friend_request_decided"
+
+
+class UserBlocked(Conflict):
+    """The caller has blocked this person, and so cannot ask or write to them."""
+
+    code = "user_blocked"
 
 
 class ClientIdConflict(Conflict):
@@ -264,6 +290,13 @@ class SelfFriendship(Problem):
 
     status = 422
     code = "self_friendship"
+
+
+class SelfBlock(Problem):
+    """Blocking oneself."""
+
+    status = 422
+    code = "self_block"
 
 
 class VerificationCodeWrong(Problem):

@@ -13,6 +13,7 @@ EventType = Literal[
     "friend.rejected",
     "friend.removed",
     "conversation.created",
+    "conversation.updated",
     "message.created",
     "message.read",
     "session.ended",

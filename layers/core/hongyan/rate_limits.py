@@ -93,9 +93,10 @@ def subscriber(address: str) -> str:
     >>> subscriber("203.0.113.7"), subscriber("2001:db8::1:2:3:4")
     ('203.0.113.7', '2001:db8::/64')
     """
-    if ipaddress.ip_address(address).version == 4:  # noqa: PLR2004
+    try:
+        return str(ipaddress.IPv6Network((address, 64), strict=False))
+    except ValueError:  # not of version 6
         return address
-    return str(ipaddress.ip_network((address, 64), strict=False))
 
 
 @contextmanager

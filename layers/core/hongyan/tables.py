@@ -186,6 +186,9 @@ conversations = sa.Table(
     sa.Column("kind", sa.String(8), nullable=False),
     # The two user ids of a single in ascending order: one single per pair, whoever makes it.
     sa.Column("pair", mysql.CHAR(53, charset="ascii", collation="ascii_bin"), nullable=True),
+    # Whether it takes messages: a single does while its two are friends and neither has blocked the other. Changed
+    # under the row's lock, which senders hold too, so that nothing is stored after it was closed.
+    sa.Column("is_open", sa.Boolean, nullable=False, server_default="1"),
     sa.Column("last_seq", sa.BigInteger, nullable=False),
     sa.Column("last_activity_at", UtcDateTime, nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
