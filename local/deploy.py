@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -22,7 +23,9 @@ STACK = "hongyan"
 _BUCKET = "hongyan-deployment"
 _BUILD_SECONDS = 300  # the first build downloads every layer's wheels
 _DEPLOY_SECONDS = 120
-_MIGRATION_SECONDS = 300  # the function's own limit in template.yaml
+# The functions' own limits in template.yaml.
+_MIGRATION_SECONDS = 300
+_REINDEX_SECONDS = 900
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Outputs:
     rest_url: str
     websocket_url: str
     migration_function: str
+    user_reindex_function: str
 
 
 def environment(home: Home) -> dict[str, str]:
@@ -144,7 +148,12 @@ def read_outputs(endpoint_url: str) -> Outputs:
         raise StackError(msg) from error
     outputs = {output["OutputKey"]: output["OutputValue"] for output in answer["Stacks"][0].get("Outputs", [])}
     try:
-        return Outputs(outputs["RestUrl"], outputs["WebSocketUrl"], outputs["MigrationFunctionName"])
+        return Outputs(
+            outputs["RestUrl"],
+            outputs["WebSocketUrl"],
+            outputs["MigrationFunctionName"],
+            outputs["UserReindexFunctionName"],
+        )
     except KeyError as missing:
         msg = f"The deployed template has no output {missing}."
         raise StackError(msg) from missing
@@ -157,18 +166,32 @@ def migrate(endpoint_url: str, function: str) -> str:
         StackError: it failed.
 
     """
-    patience = Config(read_timeout=_MIGRATION_SECONDS, retries={"total_max_attempts": 1})
+    return str(_call("The migration", endpoint_url, function, {}, _MIGRATION_SECONDS)["revision"])
+
+
+def reindex_users(endpoint_url: str, function: str) -> int:
+    """Let the search index of people be made anew, and return how many it holds.
+
+    Raises:
+        StackError: it failed.
+
+    """
+    return int(_call("Filling the search index", endpoint_url, function, {"rebuild": True}, _REINDEX_SECONDS)["users"])
+
+
+def _call(what: str, endpoint_url: str, function: str, payload: dict[str, Any], seconds: int) -> dict[str, Any]:
+    patience = Config(read_timeout=seconds, retries={"total_max_attempts": 1})
     client = account().client("lambda", endpoint_url=endpoint_url, config=patience)
     try:
-        answer = client.invoke(FunctionName=function, Payload=b"{}")
+        answer = client.invoke(FunctionName=function, Payload=json.dumps(payload).encode())
     except (ClientError, BotoCoreError) as error:
-        msg = f"The migration function could not be called: {error}"
+        msg = f"{what}: the function could not be called: {error}"
         raise StackError(msg) from error
-    result = json.loads(answer["Payload"].read())
+    result: dict[str, Any] = json.loads(answer["Payload"].read())
     if "FunctionError" in answer:
-        msg = f"The migration failed with {result.get('errorType')}: {result.get('errorMessage')}"
+        msg = f"{what} failed with {result.get('errorType')}: {result.get('errorMessage')}"
         raise StackError(msg)
-    return str(result["revision"])
+    return result
 
 
 def account() -> boto3.Session:

@@ -9,7 +9,7 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from hongyan import connections
 from hongyan.connections import Connection
-from hongyan.events import ConversationAudience, Event, SessionAudience, UsersAudience
+from hongyan.events import ConversationAudience, Event, FriendsAudience, SessionAudience, UsersAudience
 from hongyan.failures import is_store_out_of_reach
 from hongyan.observability import logger
 from hongyan.unit_of_work import read
@@ -47,7 +47,8 @@ def handler(event: SqsEvent, context: Any) -> PartialItemFailureResponse:  # noq
 def push(events: Sequence[Event]) -> set[str]:
     """Deliver the events to whoever is online and return the ids of those that did not arrive everywhere.
 
-    One statement finds the members of all conversations, one round trip to Redis the connections of all people.
+    One statement finds the members of all conversations, one the friends of all who have changed, and one round trip to
+    Redis the connections of all people.
 
     Raises:
         redis.RedisError: it cannot be told who is online.
@@ -95,15 +96,19 @@ def _parse(record: dict[str, Any]) -> Event | None:
 def _people(events: Iterable[Event]) -> dict[str, list[str]]:
     conversation_ids = {e.audience.conversation_id for e in events if isinstance(e.audience, ConversationAudience)}
     members = read(lambda c: repository.list_members(c, sorted(conversation_ids))) if conversation_ids else {}
-    return {e.event_id: _people_of(e, members) for e in events}
+    user_ids = {e.audience.user_id for e in events if isinstance(e.audience, FriendsAudience)}
+    friends = read(lambda c: repository.list_friends(c, sorted(user_ids))) if user_ids else {}
+    return {e.event_id: _people_of(e, members, friends) for e in events}
 
 
-def _people_of(e: Event, members: dict[str, list[str]]) -> list[str]:
+def _people_of(e: Event, members: dict[str, list[str]], friends: dict[str, list[str]]) -> list[str]:
     match e.audience:
         case ConversationAudience(conversation_id=conversation_id):
             return members[conversation_id]
         case UsersAudience(user_ids=user_ids):
             return user_ids
+        case FriendsAudience(user_id=user_id):
+            return [user_id, *friends[user_id]]
         case SessionAudience(user_id=user_id):
             return [user_id]
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from hongyan.tables import blocks, conversations, members, messages
+from hongyan.tables import blocks, conversations, friendships, members, messages
 
 Row = sa.Row[Any]
 
@@ -153,4 +153,13 @@ def list_members(connection: sa.Connection, conversation_ids: Sequence[str]) -> 
     found: dict[str, list[str]] = {conversation_id: [] for conversation_id in conversation_ids}
     for row in connection.execute(statement):
         found[row.conversation_id].append(row.user_id)
+    return found
+
+
+def list_friends(connection: sa.Connection, user_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Return the ids of the friends of each of the people, in one statement."""
+    statement = sa.select(friendships.c.user_id, friendships.c.friend_id).where(friendships.c.user_id.in_(user_ids))
+    found: dict[str, list[str]] = {user_id: [] for user_id in user_ids}
+    for row in connection.execute(statement):
+        found[row.user_id].append(row.friend_id)
     return found

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Path, Response
+from fastapi import Path, Query, Response
 from hongyan import discovery, tickets
 from hongyan.errors import (
     CredentialsInvalid,
@@ -14,6 +14,7 @@ from hongyan.errors import (
     RateLimited,
     RefreshTokenInvalid,
     RefreshTokenReused,
+    SearchUnavailable,
     SessionNotFound,
     TokenInvalid,
     UsernameTaken,
@@ -23,7 +24,7 @@ from hongyan.errors import (
     VerificationCodeWrong,
 )
 from hongyan.pagination import Page
-from hongyan.schemas import User
+from hongyan.schemas import SearchText, User
 from hongyan.web import (
     Caller,
     CursorParameter,
@@ -35,10 +36,11 @@ from hongyan.web import (
     problems,
 )
 
-from functions.user import deployment, logins, service
+from functions.user import deployment, logins, people, service
 from functions.user.schemas import (
     AvatarChange,
     Endpoints,
+    FoundUser,
     Health,
     LiveSession,
     Login,
@@ -136,6 +138,23 @@ def change_password(change: PasswordChange, caller: Caller) -> None:
 def get_profiles(body: UserIds, caller: Caller) -> Users:  # noqa: ARG001  # for any caller, but for one
     """Return public profiles of up to 100 people; unknown ids are left out."""
     return service.profiles(body.ids)
+
+
+@app.get(
+    "/v1/users/search",
+    responses=problems(TokenInvalid, InvalidCursor, ValidationFailed, RateLimited, SearchUnavailable),
+)
+def search(
+    q: Annotated[SearchText, Query(description="A name or a part of one, an id, or a whole phone number.")],
+    caller: Caller,
+    limit: Limit = 20,
+    cursor: CursorParameter = None,
+) -> Page[FoundUser]:
+    """Find people by nickname and username, best first. An id or a phone finds the one person whose it is.
+
+    A page may hold fewer people than asked for, and others follow, while `next_cursor` is not null.
+    """
+    return people.search(caller, q, cursor, limit)
 
 
 @app.get("/v1/users/{user_id}", responses=problems(TokenInvalid, UserNotFound))

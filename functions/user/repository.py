@@ -25,14 +25,15 @@ WRONG_TRIES = 5
 _OLD_CODES_AT_ONCE = 100
 
 
-def insert_user(connection: sa.Connection, **values: Any) -> None:
-    """Insert a user.
+def insert_user(connection: sa.Connection, **values: Any) -> Row:
+    """Insert a user and return the row.
 
     Raises:
         sqlalchemy.exc.IntegrityError: the username or the phone is taken.
 
     """
     connection.execute(sa.insert(users).values(values))
+    return connection.execute(sa.select(users).where(users.c.id == values["id"])).one()
 
 
 def find_user(connection: sa.Connection, user_id: str) -> Row | None:
@@ -57,9 +58,62 @@ def find_users(connection: sa.Connection, user_ids: Sequence[str]) -> Sequence[R
     return connection.execute(sa.select(users).where(users.c.id.in_(user_ids)).order_by(users.c.id)).all()
 
 
-def update_user(connection: sa.Connection, user_id: str, **values: Any) -> None:
-    """Change columns of a user, and count the change."""
-    connection.execute(sa.update(users).where(users.c.id == user_id).values(**values, version=users.c.version + 1))
+def list_users(connection: sa.Connection, after_id: str, limit: int) -> Sequence[Row]:
+    """Return up to ``limit`` rows behind an id, closed accounts too."""
+    return connection.execute(sa.select(users).where(users.c.id > after_id).order_by(users.c.id).limit(limit)).all()
+
+
+def update_user(connection: sa.Connection, user_id: str, **values: Any) -> Row:
+    """Change columns of a user whose row is locked, counting the change, and return the row."""
+    changed = sa.update(users).where(users.c.id == user_id).values(**values, version=users.c.version + 1)
+    connection.execute(changed)
+    return connection.execute(sa.select(users).where(users.c.id == user_id)).one()
+
+
+def _people_as_seen_by(user_id: str) -> sa.Select[Any]:
+    """Return the select of open accounts and of what is between each and the user; each join finds one row at most."""
+    asked, was_asked = friend_requests.alias("asked"), friend_requests.alias("was_asked")
+    blocked, blocks_user = blocks.alias("blocked"), blocks.alias("blocks_user")
+    return (
+        sa.select(
+            users,
+            blocked.c.user_id.is_not(None).label("is_blocked"),
+            blocks_user.c.user_id.is_not(None).label("blocks_user"),
+            friendships.c.since.is_not(None).label("is_friend"),
+            asked.c.id.is_not(None).label("was_requested"),
+            was_asked.c.id.is_not(None).label("has_requested"),
+        )
+        .outerjoin(friendships, sa.and_(friendships.c.user_id == user_id, friendships.c.friend_id == users.c.id))
+        .outerjoin(
+            asked,
+            sa.and_(asked.c.from_user_id == user_id, asked.c.to_user_id == users.c.id, asked.c.pending == 1),
+        )
+        .outerjoin(
+            was_asked,
+            sa.and_(
+                was_asked.c.from_user_id == users.c.id, was_asked.c.to_user_id == user_id, was_asked.c.pending == 1
+            ),
+        )
+        .outerjoin(blocked, sa.and_(blocked.c.user_id == user_id, blocked.c.blocked_id == users.c.id))
+        .outerjoin(blocks_user, sa.and_(blocks_user.c.user_id == users.c.id, blocks_user.c.blocked_id == user_id))
+        .where(users.c.closed_at.is_(None))
+    )
+
+
+def find_people(connection: sa.Connection, seen_by: str, user_ids: Sequence[str]) -> Sequence[Row]:
+    """Return those of the users whose accounts are open, with what is between each and the user who sees them."""
+    return connection.execute(_people_as_seen_by(seen_by).where(users.c.id.in_(user_ids))).all()
+
+
+def find_person_by_phone(connection: sa.Connection, seen_by: str, phone: str) -> Row | None:
+    """Return whose phone it is, with what is between them and the user who sees them."""
+    return connection.execute(_people_as_seen_by(seen_by).where(users.c.phone == phone)).first()
+
+
+def list_blockers(connection: sa.Connection, user_id: str, limit: int) -> Sequence[str]:
+    """Return the ids of who has blocked the user, up to ``limit`` of the latest."""
+    statement = sa.select(blocks.c.user_id).where(blocks.c.blocked_id == user_id)
+    return connection.scalars(statement.order_by(blocks.c.created_at.desc()).limit(limit)).all()
 
 
 def list_friend_ids(connection: sa.Connection, user_id: str) -> list[str]:

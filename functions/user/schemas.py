@@ -133,6 +133,15 @@ class Users(BaseModel):
     items: list[User]
 
 
+Relation = Literal["none", "requested", "incoming", "friend", "blocked", "self"]
+
+
+class FoundUser(User):
+    """Somebody who was found, and what is between them and who asked."""
+
+    relation: Relation
+
+
 class Self(User):
     """One's own profile."""
 

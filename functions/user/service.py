@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import sqlalchemy as sa
 from hongyan import rate_limits
 from hongyan.clock import now
 from hongyan.errors import (
@@ -16,7 +17,7 @@ from hongyan.errors import (
     UserNotFound,
     ValidationFailed,
 )
-from hongyan.events import UsersAudience, event
+from hongyan.events import FriendsAudience, UsersAudience, event
 from hongyan.ids import is_id, new_id
 from hongyan.profiles import public_profile
 from hongyan.schemas import User
@@ -187,7 +188,7 @@ def profile(user_id: str) -> User:
 def _insert_user(
     unit: UnitOfWork, user_id: str, *, username: str, nickname: str, password_hash: str | None, phone: str | None = None
 ) -> Self:
-    repository.insert_user(
+    row = repository.insert_user(
         unit.connection,
         id=user_id,
         username=username,
@@ -197,7 +198,9 @@ def _insert_user(
         phone=phone,
         created_at=now(),
     )
-    return own_profile_of(repository.find_user(unit.connection, user_id))
+    # Nobody knows them yet: only the search index must hear of it.
+    _announce_change(unit, row, UsersAudience(user_ids=[]))
+    return own_profile_of(row)
 
 
 def _register_by_phone(unit: UnitOfWork, registration: PhoneRegistration, weighed: Weighed) -> Self | Problem:
@@ -242,15 +245,15 @@ def _change_phone(unit: UnitOfWork, user_id: str, phone: str, weighed: Weighed) 
     holder = repository.find_user_by_phone(unit.connection, phone)
     if holder is not None and holder.id != user_id:
         return PhoneTaken()
-    repository.update_user(unit.connection, user_id, phone=phone)
-    return own_profile_of(repository.find_user(unit.connection, user_id))
+    return own_profile_of(repository.update_user(unit.connection, user_id, phone=phone))
 
 
 def _change_profile(unit: UnitOfWork, user_id: str, values: dict[str, Any]) -> Self:
     if repository.lock_user(unit.connection, user_id) is None:
         raise UserNotFound
-    repository.update_user(unit.connection, user_id, **values)
-    return own_profile_of(repository.find_user(unit.connection, user_id))
+    row = repository.update_user(unit.connection, user_id, **values)
+    _announce_change(unit, row, FriendsAudience(user_id=user_id))
+    return own_profile_of(row)
 
 
 def _change_avatar(unit: UnitOfWork, user_id: str, file_id: str | None) -> Self:
@@ -271,7 +274,7 @@ def _close_account(unit: UnitOfWork, user_id: str) -> list[logins.EndedSession]:
         unit.announce(event("friend.removed", UsersAudience(user_ids=friend_ids), user_id=user_id))
     ended = logins.end_all(unit, user_id, "account_closed")
     repository.leave_everybody(unit.connection, user_id, now())
-    repository.update_user(
+    row = repository.update_user(
         unit.connection,
         user_id,
         username=usernames.left_by(user_id),
@@ -282,7 +285,12 @@ def _close_account(unit: UnitOfWork, user_id: str) -> list[logins.EndedSession]:
         avatar_file_id=None,
         closed_at=now(),
     )
+    _announce_change(unit, row, UsersAudience(user_ids=friend_ids))
     return ended
+
+
+def _announce_change(unit: UnitOfWork, row: sa.Row[Any], audience: FriendsAudience | UsersAudience) -> None:
+    unit.announce(event("user.updated", audience, user=public_profile(row)))
 
 
 def _change_password(unit: UnitOfWork, principal: Principal, password_hash: str) -> list[logins.EndedSession]:

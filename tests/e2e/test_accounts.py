@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hongyan_client import HongyanClient, OtherEvent, SessionEnded
+from hongyan_client import HongyanClient, OtherEvent, ServerError, SessionEnded, UserUpdated
 
 from local.stack import Stack
 from tests.contract.frames import check_server_frame
@@ -329,3 +329,59 @@ async def test_nothing_that_the_stack_logged_holds_a_secret(
     assert "a code was sent" in logged
     assert proof["code_id"] in logged
     assert [secret for secret in secrets if secret in logged] == []
+
+
+async def found(somebody: HongyanClient, words: str) -> list[str]:
+    return [user.id for user in (await somebody.search_users(words)).items]
+
+
+async def until_found(somebody: HongyanClient, words: str, user_id: str) -> None:
+    """Wait until a search finds somebody first: the index is written after the answer, and made anew when lost."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            try:
+                if (await found(somebody, words))[:1] == [user_id]:
+                    return
+            except ServerError as error:
+                assert error.code == "search_unavailable"  # noqa: PT017  # any other failure is one
+            await asyncio.sleep(0.5)
+
+
+async def test_people_are_found_and_what_they_change_reaches_friends_and_search(join: Join) -> None:
+    alice, bob = await join("alice"), await join("bob")
+    await alice.befriend(bob)
+    mark = f"{random.randrange(16**8):08x}"
+    await until_found(bob.client, alice.username.upper(), alice.id)
+
+    async with screen(bob.client) as shown:
+        await alice.client.change_profile(nickname=f"鸿雁 {mark}")
+        await shown.until(
+            lambda s: any(isinstance(e, UserUpdated) and e.user.nickname == f"鸿雁 {mark}" for e in s.events)
+        )
+    await until_found(bob.client, f"雁 {mark}", alice.id)
+
+    person = (await bob.client.search_users(alice.id)).items[0]
+    assert (person.id, person.relation) == (alice.id, "friend")
+    await alice.client.close_account()
+    assert await found(bob.client, alice.id) == []
+
+
+async def test_while_the_search_engine_is_lost_all_else_goes_on_and_it_catches_up(
+    stack: Stack, join: Join, http: httpx.AsyncClient
+) -> None:
+    alice, bob = await join("alice"), await join("bob")
+    await until_found(bob.client, alice.username, alice.id)
+
+    await asyncio.to_thread(stack.restart, "opensearch", empty=True)
+
+    session = bob.client.session
+    assert session is not None
+    own = {"Authorization": f"Bearer {session.access_token}"}
+    refused = await http.get("/v1/users/search", params={"q": alice.username}, headers=own)
+    assert (refused.status_code, problem(refused)) == (503, "search_unavailable")
+    assert int(refused.headers["retry-after"]) > 0
+    carol = await join("carol")  # who registers meanwhile
+    conversation_id = await alice.befriend(bob)
+    assert (await alice.client.conversation(conversation_id)).last_seq == 0
+    await until_found(bob.client, alice.username, alice.id)
+    await until_found(bob.client, carol.username, carol.id)

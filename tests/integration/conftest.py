@@ -7,10 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-import sqlalchemy as sa
 from argon2 import PasswordHasher
-from hongyan import stores
-from hongyan.tables import metadata
 
 from functions.user import passwords
 from local.stack import Stack
@@ -59,11 +56,7 @@ def real_passwords() -> None:
 @pytest.fixture
 def deployment(whole_deployment: Deployment) -> Deployment:
     """A deployment in which nothing has happened yet."""
-    with stores.engine().begin() as connection:
-        for table in metadata.tables.values():
-            connection.execute(sa.delete(table))
-    stores.cache_client().flushdb()
-    whole_deployment.drain()
+    whole_deployment.empty()
     return whole_deployment
 
 

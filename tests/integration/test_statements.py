@@ -9,7 +9,9 @@ import sqlalchemy as sa
 from hongyan import stores
 
 from tests.support.deployment import Deployment
+from tests.support.gateway import LambdaContext
 from tests.support.people import Person, a_text
+from tests.support.template import load
 
 People = Callable[[str], Person]
 
@@ -101,6 +103,52 @@ def test_a_push_is_one_statement_however_many_messages_a_batch_holds(
 
     assert len(at_bob.events) == messages
     assert len(statements.texts) == 1, statements.texts
+
+
+@pytest.mark.parametrize("changes", [1, 6])
+def test_a_push_to_friends_is_one_statement_however_many_people_have_changed(
+    person: People, deployment: Deployment, changes: int
+) -> None:
+    people = [person("friend") for _ in range(changes)]
+    deployment.drain()
+    for one in people:
+        one.patch("/v1/users/me", {"nickname": "changed"})
+    records = deployment.queued()
+
+    with counted() as statements:
+        deployment.invoke_push(records)
+
+    assert len(statements.texts) == 1, statements.texts
+
+
+@pytest.mark.parametrize("changes", [1, 6])
+def test_indexing_people_is_one_statement_however_many_have_changed(
+    person: People, deployment: Deployment, changes: int
+) -> None:
+    for _ in range(changes):
+        person("new")
+    records = deployment.indexing.queued()
+
+    with counted() as statements:
+        deployment.indexing.invoke(records)
+
+    assert len(records) == changes
+    assert len(statements.texts) == 1, statements.texts
+
+
+@pytest.mark.parametrize("people", [1, 6])
+def test_a_search_is_two_statements_however_many_are_found(person: People, deployment: Deployment, people: int) -> None:
+    alice = person("alice")
+    for _ in range(people):
+        person("found")
+    load("functions.user.reindex.handler")({"rebuild": True}, LambdaContext())
+    alice.get("/v1/users/me")
+
+    with counted() as statements:
+        items = alice.get("/v1/users/search?q=found").json["items"]
+
+    assert len(items) == people
+    assert len(statements.texts) == 2, statements.texts  # who has blocked the caller, who was found
 
 
 @pytest.mark.parametrize("friends", [1, 6])

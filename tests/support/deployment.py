@@ -1,4 +1,4 @@
-"""The AWS side of a deployment on moto: topic, queue, secret and registry as the template wires them."""
+"""The AWS side of a deployment on moto: topic, queues, secret and registry as the template wires them."""
 
 import json
 from collections.abc import Iterator
@@ -7,7 +7,9 @@ from typing import Any
 
 import boto3
 import pytest
+import sqlalchemy as sa
 from hongyan import aws, discovery, rate_limits, settings, stores
+from hongyan.tables import metadata
 from moto import mock_aws
 
 from functions.user import sms
@@ -19,28 +21,27 @@ from tests.support.template import load, resources
 _REGION = "us-east-1"
 
 
-class Deployment:
-    """What tests reach of it: the sockets' management endpoint, and the push queue, moved by hand."""
+class Consumer:
+    """A queue and the function that the template feeds from it, moved by hand."""
 
-    def __init__(self, management: ManagementEndpoint, queue_url: str, topic_arn: str) -> None:
-        self.management = management
-        self.topic_arn = topic_arn
+    def __init__(self, queue_url: str, handler: str) -> None:
         self._queue_url = queue_url
+        self._handler = handler
         self._sqs = boto3.client("sqs")
 
-    def push(self, *, at_most: int = 100) -> list[str]:
-        """Hand what the queue holds to the push function, ten at a time; return the ids of the records that failed."""
+    def work(self, *, at_most: int = 100) -> list[str]:
+        """Hand what the queue holds to the function, ten at a time; return the ids of the records that failed."""
         failed: list[str] = []
         for batch in self._receive(at_most):
-            answer = self.invoke_push(batch)
+            answer = self.invoke(batch)
             failures = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
             failed += failures
             self._delete([record for record in batch if record["messageId"] not in failures])
         return failed
 
-    def invoke_push(self, records: list[dict[str, Any]]) -> dict[str, Any]:
-        """Call the push function with records of an SQS event."""
-        answer: dict[str, Any] = load("functions.message.push.handler")({"Records": records}, LambdaContext())
+    def invoke(self, records: list[dict[str, Any]]) -> dict[str, Any]:
+        """Call the function with records of an SQS event."""
+        answer: dict[str, Any] = load(self._handler)({"Records": records}, LambdaContext())
         return answer
 
     def queued(self) -> list[dict[str, Any]]:
@@ -71,10 +72,50 @@ class Deployment:
                     "attributes": {},
                     "messageAttributes": {},
                     "eventSource": "aws:sqs",
-                    "eventSourceARN": f"arn:aws:sqs:{_REGION}:123456789012:push",
+                    "eventSourceARN": f"arn:aws:sqs:{_REGION}:123456789012:queue",
                 }
                 for message in messages
             ]
+
+
+class Deployment:
+    """What tests reach of it: the sockets' management endpoint, and the queues' consumers, moved by hand."""
+
+    def __init__(self, management: ManagementEndpoint, topic_arn: str, consumers: dict[str, Consumer]) -> None:
+        self.management = management
+        self.topic_arn = topic_arn
+        self.pushing = consumers["MessagePush"]
+        self.indexing = consumers["UserIndex"]
+        self._consumers = consumers
+
+    def push(self, *, at_most: int = 100) -> list[str]:
+        """Push what the queue holds; return the ids of the records that failed."""
+        return self.pushing.work(at_most=at_most)
+
+    def index(self) -> list[str]:
+        """Index what the queue holds; return the ids of the records that failed."""
+        return self.indexing.work()
+
+    def invoke_push(self, records: list[dict[str, Any]]) -> dict[str, Any]:
+        """Call the push function with records of an SQS event."""
+        return self.pushing.invoke(records)
+
+    def queued(self) -> list[dict[str, Any]]:
+        """Take what is to be pushed, unprocessed, as records of an SQS event."""
+        return self.pushing.queued()
+
+    def empty(self) -> None:
+        """Let nothing have happened yet. The search index keeps what it holds: nobody in it is in the database."""
+        with stores.engine().begin() as connection:
+            for table in metadata.tables.values():
+                connection.execute(sa.delete(table))
+        stores.cache_client().flushdb()
+        self.drain()
+
+    def drain(self) -> None:
+        """Empty the queues."""
+        for consumer in self._consumers.values():
+            consumer.drain()
 
 
 @contextmanager
@@ -90,7 +131,7 @@ def deployed(engines: Stack, patch: pytest.MonkeyPatch) -> Iterator[Deployment]:
         POWERTOOLS_SERVICE_NAME="hongyan",
     )
     with mock_aws():
-        topic_arn, queue_url = _topic_and_queue()
+        topic_arn, consumers = _topic_and_consumers()
         addresses = {
             "database_url": engines.database_url,
             "redis_url": engines.redis_url,
@@ -107,7 +148,7 @@ def deployed(engines: Stack, patch: pytest.MonkeyPatch) -> Iterator[Deployment]:
         )
         _forget_environment()
         try:
-            yield Deployment(management, queue_url, topic_arn)
+            yield Deployment(management, topic_arn, consumers)
         finally:
             stores.engine().dispose()
             _forget_environment()
@@ -124,19 +165,39 @@ def _secret(name: str, content: dict[str, Any]) -> str:
     return made["ARN"]
 
 
-def _topic_and_queue() -> tuple[str, str]:
-    sns, sqs = boto3.client("sns"), boto3.client("sqs")
-    topic_arn = sns.create_topic(Name="events")["TopicArn"]
-    queue_url = sqs.create_queue(QueueName="push")["QueueUrl"]
+def _topic_and_consumers() -> tuple[str, dict[str, Consumer]]:
+    """Make the topic and each queue that the template subscribes to it; names are the template's, without `Queue`."""
+    topic_arn: str = boto3.client("sns").create_topic(Name="events")["TopicArn"]
+    consumers = {}
+    for subscription in resources("AWS::SNS::Subscription").values():
+        queue = subscription["Endpoint"]["GetAtt"].removesuffix(".Arn")
+        queue_url = _subscribed_queue(topic_arn, queue, subscription["FilterPolicy"])
+        consumers[queue.removesuffix("Queue")] = Consumer(queue_url, _handler_of(queue))
+    return topic_arn, consumers
+
+
+def _subscribed_queue(topic_arn: str, name: str, filter_policy: dict[str, list[str]]) -> str:
+    sqs = boto3.client("sqs")
+    queue_url = sqs.create_queue(QueueName=name)["QueueUrl"]
     queue_arn = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    subscription = resources("AWS::SNS::Subscription")["MessagePushSubscription"]
-    sns.subscribe(
+    boto3.client("sns").subscribe(
         TopicArn=topic_arn,
         Protocol="sqs",
         Endpoint=queue_arn,
-        Attributes={"RawMessageDelivery": "true", "FilterPolicy": json.dumps(subscription["FilterPolicy"])},
+        Attributes={"RawMessageDelivery": "true", "FilterPolicy": json.dumps(filter_policy)},
     )
-    return topic_arn, queue_url
+    return queue_url
+
+
+def _handler_of(queue: str) -> str:
+    [handler] = [
+        function["Handler"]
+        for function in resources("AWS::Serverless::Function").values()
+        for source in function.get("Events", {}).values()
+        if source["Type"] == "SQS" and source["Properties"]["Queue"]["GetAtt"] == f"{queue}.Arn"
+    ]
+    name: str = handler
+    return name
 
 
 def _register(namespace: str, management_url: str) -> None:

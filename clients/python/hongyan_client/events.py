@@ -38,7 +38,7 @@ class ConversationCreated(Model):
 
 
 class UserUpdated(Model):
-    """A friend has changed their profile: ``user`` is what it says now. May be old when it comes late."""
+    """A friend, or oneself on another device, has changed their profile. May be old when it comes late."""
 
     user: User
 

@@ -121,6 +121,12 @@ async def test_another_event_that_comes_twice_is_told_once(server: StandIn, live
     assert [event.reading.seq for event in told] == [1, 2]
 
 
+async def test_a_changed_profile_is_told(server: StandIn, live: Live) -> None:
+    await server.tell("user.updated", {"user": {**profile("bob"), "nickname": "鲍勃"}}, "e-updated")
+    [told] = await take(live, UserUpdated, 1)
+    assert (told.user.username, told.user.nickname) == ("bob", "鲍勃")
+
+
 async def test_messages_stored_while_the_connection_was_lost_are_told_after_it(server: StandIn, live: Live) -> None:
     await server.announce(server.store("bob", "before"))
     await server.cut()

@@ -17,6 +17,7 @@ EventType = Literal[
     "message.created",
     "message.read",
     "session.ended",
+    "user.updated",
 ]
 
 
@@ -34,6 +35,13 @@ class UsersAudience(BaseModel):
     user_ids: list[str]
 
 
+class FriendsAudience(BaseModel):
+    """Whoever is somebody's friend when the event is pushed, and their own devices."""
+
+    kind: Literal["friends"] = "friends"
+    user_id: str
+
+
 class SessionAudience(BaseModel):
     """The sockets of one session."""
 
@@ -42,7 +50,9 @@ class SessionAudience(BaseModel):
     session_id: str
 
 
-Audience = Annotated[ConversationAudience | UsersAudience | SessionAudience, Field(discriminator="kind")]
+Audience = Annotated[
+    ConversationAudience | UsersAudience | FriendsAudience | SessionAudience, Field(discriminator="kind")
+]
 
 
 class Event(BaseModel):
@@ -60,7 +70,9 @@ class Event(BaseModel):
 
 
 def event(
-    event_type: EventType, audience: ConversationAudience | UsersAudience | SessionAudience, **data: Any
+    event_type: EventType,
+    audience: ConversationAudience | UsersAudience | FriendsAudience | SessionAudience,
+    **data: Any,
 ) -> Event:
     """Name a fact. Models among ``data`` are dumped as JSON."""
     return Event(type=event_type, audience=audience, data={name: _json(value) for name, value in data.items()})

@@ -49,6 +49,10 @@ MessageText = Annotated[
 Nickname = Annotated[
     str, StringConstraints(min_length=1, max_length=32), AfterValidator(_one_line), AfterValidator(_not_blank)
 ]
+# What is searched for.
+SearchText = Annotated[
+    str, StringConstraints(min_length=1, max_length=64), AfterValidator(_one_line), AfterValidator(_not_blank)
+]
 # A key that a client chose: an id of a message or a device.
 ClientKey = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_one_line)]
 Seq = Annotated[int, Field(ge=1, lt=2**63)]

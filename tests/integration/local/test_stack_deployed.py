@@ -50,6 +50,10 @@ def test_what_functions_log_can_be_read(stack: Stack) -> None:
     assert [line for line in stack.function_logs() if "the database is migrated" in line]
 
 
+def test_the_search_index_is_filled_at_the_start(stack: Stack) -> None:
+    assert [line for line in stack.function_logs() if "the search index of people is made anew" in line]
+
+
 def test_a_killed_function_worker_is_replaced(stack: Stack) -> None:
     health(stack)
     before = stack.worker_pids()

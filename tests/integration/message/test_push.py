@@ -326,3 +326,57 @@ def test_only_events_for_people_reach_the_push_queue(deployment: Deployment) -> 
     )
 
     assert deployment.queued() == []
+
+
+def test_a_changed_profile_reaches_friends_and_ones_own_devices_and_nobody_else(
+    pair: Pair, person: People, deployment: Deployment
+) -> None:
+    alice, bob, _ = pair
+    eve = person("eve")
+    eve.ask(alice)
+    deployment.drain()
+    sockets = [alice.connect(), alice.on_another_device().connect(), bob.connect(), bob.on_another_device().connect()]
+    at_eve = eve.connect()
+
+    alice.patch("/v1/users/me", {"nickname": "爱丽丝"})
+    deployment.push()
+
+    profile = bob.get(f"/v1/users/{alice.id}").json
+    for socket in sockets:
+        [heard] = socket.events
+        assert (heard["type"], heard["data"]) == ("user.updated", {"user": profile})
+    assert at_eve.events == []
+
+
+def test_who_becomes_a_friend_before_the_push_hears_of_the_change(
+    pair: Pair, person: People, deployment: Deployment
+) -> None:
+    alice, _, _ = pair
+    carol = person("carol")
+    deployment.drain()
+    alice.patch("/v1/users/me", {"nickname": "爱丽丝"})
+    [changed] = deployment.queued()
+    alice.befriend(carol)
+    at_carol = carol.connect()
+
+    deployment.invoke_push([changed])
+
+    assert [e["type"] for e in at_carol.events] == ["user.updated"]
+
+
+def test_a_registration_is_told_to_nobody(pair: Pair, person: People, deployment: Deployment) -> None:
+    alice, _, _ = pair
+    newcomer = person("newcomer")
+    sockets = [alice.connect(), newcomer.connect()]
+
+    deployment.push()
+
+    assert [socket.events for socket in sockets] == [[], []]
+
+
+def test_changing_nothing_is_told_to_nobody(pair: Pair, deployment: Deployment) -> None:
+    alice, _, _ = pair
+
+    alice.patch("/v1/users/me", {})
+
+    assert deployment.queued() == []

@@ -126,6 +126,7 @@ def test_friends_are_told(person: People, deployment: Deployment) -> None:
 
     told = {event["type"]: event["data"] for event in screen.events}
     assert told["friend.removed"] == {"user_id": alice.id}
+    assert told["user.updated"]["user"]["nickname"] == CLOSED_NICKNAME
 
 
 def test_what_a_closed_account_still_tries_within_its_tokens_last_seconds_changes_nothing(person: People) -> None:

@@ -1,0 +1,71 @@
+"""The consumer of `user.updated`: what changed of people, from the queue to the search index.
+
+An event only says whose row to read. So late, doubled and reordered events write what is true now, and the row's
+version keeps an older reading from replacing a newer one.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
+from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from hongyan.errors import SearchUnavailable
+from hongyan.events import Event
+from hongyan.ids import Id
+from hongyan.observability import logger
+from hongyan.unit_of_work import read
+from pydantic import BaseModel, ValidationError
+from sqlalchemy.exc import DBAPIError
+
+from functions.user import repository, user_index
+
+SqsEvent = dict[str, Any]
+
+
+class NotIndexedError(Exception):
+    """The index has not taken what changed; the record comes again."""
+
+
+class _Updated(BaseModel):
+    """What matters here of the event's data."""
+
+    class Who(BaseModel):
+        id: Id
+
+    user: Who
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: SqsEvent, context: Any) -> PartialItemFailureResponse:  # noqa: ARG001  # Lambda's signature
+    """Index a batch together, then answer for each record alone: what failed comes again, what did not is done."""
+    user_ids = {record["messageId"]: user_id for record in event["Records"] if (user_id := _parse(record)) is not None}
+    unindexed = _index_or_give_back(sorted(set(user_ids.values())))
+
+    def settle(record: SQSRecord) -> None:
+        user_id = user_ids.get(record.message_id)
+        if user_id is None or user_id in unindexed:
+            raise NotIndexedError(record.message_id)
+
+    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+    with processor(records=event["Records"], handler=settle):
+        processor.process()
+    return processor.response()
+
+
+def _index_or_give_back(user_ids: Sequence[str]) -> set[str]:
+    """Index the people and return those who were not; a store that is away gives all of them back to the queue."""
+    try:
+        return user_index.write(read(lambda connection: repository.find_users(connection, user_ids)))
+    except (SearchUnavailable, DBAPIError) as error:
+        logger.warning("changes of people wait for a store", users=len(user_ids), kind=type(error).__name__)
+        return set(user_ids)
+
+
+def _parse(record: dict[str, Any]) -> str | None:
+    try:
+        event = Event.model_validate_json(record["body"])
+        return _Updated.model_validate(event.data).user.id
+    except ValidationError:
+        logger.error("a record is not a change of somebody", message_id=record["messageId"])
+        return None
