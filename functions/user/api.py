@@ -190,6 +190,12 @@ def list_sessions(caller: Caller, limit: Limit = 20, cursor: CursorParameter = N
     return logins.list_sessions(caller, cursor, limit)
 
 
+@app.delete("/v1/sessions", status_code=204, responses=problems(TokenInvalid))
+def end_other_sessions(caller: Caller) -> None:
+    """End all of one's sessions but the one that asks. Their sockets close within seconds."""
+    logins.end_other_sessions(caller)
+
+
 @app.delete("/v1/sessions/current", status_code=204, responses=problems(TokenInvalid))
 def log_out(caller: Caller) -> None:
     """End the session that asks. Its sockets close within seconds."""

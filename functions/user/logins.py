@@ -127,6 +127,11 @@ def end_session(principal: Principal, session_id: str) -> None:
     sessions.forget(*perform(lambda unit: _end_own_session(unit, principal.user_id, session_id)))
 
 
+def end_other_sessions(principal: Principal) -> None:
+    """End all of the caller's sessions but the one that asks."""
+    forget(perform(lambda unit: _end_others(unit, principal)))
+
+
 def end_all(unit: UnitOfWork, user_id: str, reason: EndReason, but: str | None = None) -> list[EndedSession]:
     """End a locked user's sessions, all or all but one; to be forgotten once committed."""
     ended = [
@@ -223,6 +228,11 @@ def _end(unit: UnitOfWork, session: sa.Row[Any], reason: EndReason) -> EndedSess
     audience = SessionAudience(user_id=session.user_id, session_id=session.id)
     unit.announce(event("session.ended", audience, session_id=session.id, reason=reason))
     return EndedSession(session.id, session.access_token_hash)
+
+
+def _end_others(unit: UnitOfWork, principal: Principal) -> list[EndedSession]:
+    repository.lock_user(unit.connection, principal.user_id)
+    return end_all(unit, principal.user_id, "logged_out", but=principal.session_id)
 
 
 def _end_own_session(unit: UnitOfWork, user_id: str, session_id: str) -> EndedSession:

@@ -3,11 +3,14 @@
 import itertools
 import random
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+import redis
 from argon2 import PasswordHasher
+from hongyan import rate_limits, stores
 
 from functions.user import passwords
 from local.stack import Stack
@@ -71,6 +74,22 @@ def person(deployment: Deployment) -> Callable[[str], Person]:
 def phone(deployment: Deployment, engines: Stack) -> Callable[[], Phone]:
     """Hand out a phone that nobody had before."""
     return lambda: Phone(f"+86138{next(_phone_numbers):08}", engines.sms_inbox_url)
+
+
+@pytest.fixture
+def without_redis(deployment: Deployment) -> Callable[[], AbstractContextManager[None]]:
+    """Let nobody answer where Redis should, for a while."""
+
+    @contextmanager
+    def away() -> Iterator[None]:
+        nowhere = redis.Redis(port=1, socket_connect_timeout=0.1)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(stores, "cache_client", lambda: nowhere)
+            rate_limits._limiter.cache_clear()
+            yield
+        rate_limits._limiter.cache_clear()
+
+    return away
 
 
 @pytest.fixture

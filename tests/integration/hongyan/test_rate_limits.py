@@ -1,7 +1,9 @@
 """Limits in a real Redis: a moving window, exact under concurrency, open or closed without Redis."""
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 
 import pytest
 import redis
@@ -58,19 +60,14 @@ def test_what_is_forgiven_may_be_done_again(deployment: Deployment) -> None:
 
 
 def test_without_redis_one_is_closed_and_the_other_open(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+    without_redis: Callable[[], AbstractContextManager[None]],
 ) -> None:
-    nowhere = redis.Redis(port=1, socket_connect_timeout=0.1)
-    monkeypatch.setattr(stores, "cache_client", lambda: nowhere)
-    rate_limits._limiter.cache_clear()
-    try:
+    with without_redis():
         with pytest.raises(redis.RedisError):
             rate_limits.take(TWICE_A_MINUTE, "alice")
         rate_limits.take_if_counted(TWICE_A_MINUTE, "alice")
         rate_limits.check_if_counted(TWICE_A_MINUTE, "alice")
         rate_limits.forgive_if_counted(TWICE_A_MINUTE, "alice")
-    finally:
-        rate_limits._limiter.cache_clear()
 
 
 def test_counting_leaves_nothing_in_redis_for_ever(deployment: Deployment) -> None:

@@ -3,12 +3,14 @@
 import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 
 import pytest
 import sqlalchemy as sa
-from hongyan import stores
+from hongyan import rate_limits, stores
 from hongyan.tables import messages, outbox
 
+from functions.message import service
 from tests.support.people import Person, a_text
 
 People = Callable[[str], Person]
@@ -278,3 +280,29 @@ def test_one_client_id_over_socket_and_rest_is_one_message(pair: Pair) -> None:
     answer = alice.connect().send(action="send", id="f-1", conversation_id=conversation, message=a_text("hi", "c-1"))
 
     assert answer["data"]["message"] == over_rest.json
+
+
+def test_whoever_sends_too_much_waits_on_both_ways(person: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "SENDING", rate_limits.at_most(2, 30, "sending"))
+    alice, bob = person("alice"), person("bob")
+    conversation_id = alice.befriend(bob)
+
+    answers = [alice.say(conversation_id, "again") for _ in range(3)]
+    frame = alice.connect().send(action="send", id="1", conversation_id=conversation_id, message=a_text("and again"))
+
+    assert [answer.status for answer in answers] == [201, 201, 429]
+    assert answers[2].code == frame["data"]["code"] == "rate_limited"
+    assert 0 < int(answers[2].headers["retry-after"]) <= 30
+    assert [message["seq"] for message in bob.history(conversation_id)] == [1, 2]
+    assert bob.say(conversation_id, "slow down").status == 201
+
+
+def test_without_redis_messages_are_sent_uncounted(
+    person: People, monkeypatch: pytest.MonkeyPatch, without_redis: Callable[[], AbstractContextManager[None]]
+) -> None:
+    monkeypatch.setattr(service, "SENDING", rate_limits.at_most(1, 30, "sending"))
+    alice, bob = person("alice"), person("bob")
+    conversation_id = alice.befriend(bob)
+
+    with without_redis():
+        assert [alice.say(conversation_id, text).status for text in ("one", "two")] == [201, 201]

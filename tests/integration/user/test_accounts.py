@@ -3,11 +3,11 @@
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
-import redis
 import sqlalchemy as sa
-from hongyan import rate_limits, stores
+from hongyan import stores
 from hongyan.clock import now
 from hongyan.ids import new_id
 from hongyan.tables import files
@@ -318,16 +318,14 @@ def test_an_address_that_fails_for_many_users_is_closed_to_guessing(deployment: 
     assert log_in("alice", PASSWORD).code == "rate_limited"
 
 
-def test_without_redis_people_still_log_in(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_redis_people_still_log_in(
+    deployment: Deployment, without_redis: Callable[[], AbstractContextManager[None]]
+) -> None:
     register("alice")
-    nowhere = redis.Redis(port=1, socket_connect_timeout=0.1)
-    monkeypatch.setattr(stores, "cache_client", lambda: nowhere)
-    rate_limits._limiter.cache_clear()
-    try:
+
+    with without_redis():
         assert log_in("alice", PASSWORD).status == 201
         assert log_in("alice", "not the password").code == "credentials_invalid"
-    finally:
-        rate_limits._limiter.cache_clear()
 
 
 def test_old_passwords_are_not_guessed_with_a_token(person: People) -> None:

@@ -4,10 +4,10 @@ import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from datetime import timedelta
 
 import pytest
-import redis
 import sqlalchemy as sa
 from hongyan import rate_limits, stores
 from hongyan.clock import now
@@ -270,15 +270,13 @@ def test_what_the_vendor_refuses_was_not_sent_and_does_not_count(
     assert mine.ask("register").status == 202, "neither the cool-down nor the day's count was used"
 
 
-def test_without_redis_no_code_is_sent(phone: Phones, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_redis_no_code_is_sent(
+    phone: Phones, without_redis: Callable[[], AbstractContextManager[None]]
+) -> None:
     mine = phone()
-    nowhere = redis.Redis(port=1, socket_connect_timeout=0.1)
-    monkeypatch.setattr(stores, "cache_client", lambda: nowhere)
-    rate_limits._limiter.cache_clear()
-    try:
+
+    with without_redis():
         answer = mine.ask("register")
-    finally:
-        rate_limits._limiter.cache_clear()
 
     assert (answer.status, answer.code) == (503, "service_unavailable")
     assert mine.codes() == []

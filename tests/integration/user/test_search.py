@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 import sqlalchemy as sa
-from hongyan import stores
+from hongyan import rate_limits, stores
 from hongyan.clock import now
 from hongyan.errors import SearchUnavailable
 from hongyan.ids import new_id
@@ -619,3 +619,15 @@ def test_a_row_that_the_release_before_inserted_is_indexed(deployment: Deploymen
     make_anew()
 
     assert [hit.user_id for hit in user_index.search("old", None, 10, [])] == [values["id"]]
+
+
+def test_whoever_searches_too_often_waits(person: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(user_people, "SEARCHES_OF_ACCOUNT", rate_limits.at_most(2, 60, "searches-of-account"))
+    alice, bob = person("alice"), person("bob")
+
+    answers = [look_for(alice, bob.id) for _ in range(3)]
+
+    assert [answer.status for answer in answers] == [200, 200, 429]
+    assert answers[2].code == "rate_limited"
+    assert 0 < int(answers[2].headers["retry-after"]) <= 60
+    assert look_for(bob, alice.id).status == 200

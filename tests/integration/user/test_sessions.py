@@ -10,6 +10,7 @@ from hongyan import stores
 from hongyan.clock import now
 from hongyan.tables import refresh_tokens, sessions
 
+from tests.support.deployment import Deployment
 from tests.support.gateway import RefusedError, Response, Socket, request
 from tests.support.people import PASSWORD, Person, a_device
 
@@ -284,3 +285,17 @@ def test_a_refused_change_of_password_changes_nothing(person: People, body: dict
 
     assert is_logged_in(laptop)
     assert is_logged_in(phone.on_another_device())
+
+
+def test_one_device_can_end_all_others(person: People, deployment: Deployment) -> None:
+    alice, bob = person("alice"), person("bob")
+    others = [alice.on_another_device() for _ in range(3)]
+    screens = [other.connect() for other in others]
+
+    assert alice.delete("/v1/sessions").status == 204
+    deployment.push()
+
+    assert [session["current"] for session in alice.get("/v1/sessions").json["items"]] == [True]
+    assert [other.get("/v1/users/me").code for other in others] == ["token_invalid"] * 3
+    assert [screen.events[-1]["data"]["reason"] for screen in screens] == ["logged_out"] * 3
+    assert bob.get("/v1/users/me").status == 200
