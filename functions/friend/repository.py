@@ -81,7 +81,7 @@ def find_friend(connection: sa.Connection, user_id: str, friend_id: str) -> Row 
 
 def _friends_of(user_id: str) -> sa.Select[Any]:
     return (
-        sa.select(friendships.c.remark, friendships.c.since, *profile_columns())
+        sa.select(friendships.c.remark, friendships.c.since, users.c.last_seen_at, *profile_columns())
         .join(users, users.c.id == friendships.c.friend_id)
         .where(friendships.c.user_id == user_id)
     )

@@ -55,3 +55,5 @@ class Friend(BaseModel):
     user: User
     remark: str | None
     since: Timestamp
+    online: bool
+    last_seen_at: Timestamp | None

@@ -1,9 +1,12 @@
 """Friend requests, friendships, blocks, and the list of conversations."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import redis
 import sqlalchemy as sa
+from hongyan import connections
 from hongyan.clock import now, rfc3339
 from hongyan.errors import (
     AlreadyFriends,
@@ -18,6 +21,7 @@ from hongyan.errors import (
 )
 from hongyan.events import EventType, UsersAudience, event
 from hongyan.ids import new_id
+from hongyan.observability import logger
 from hongyan.pagination import Page, decode_cursor, encode_cursor, page_of
 from hongyan.profiles import public_profile
 from hongyan.schemas import Conversation, Message
@@ -154,7 +158,10 @@ def list_friends(user_id: str, cursor: str | None, limit: int) -> Page[Friend]:
     """Return a page of the caller's friends."""
     after = None if cursor is None else decode_cursor(_FRIENDS, user_id, cursor)[0]
     rows = read(lambda connection: repository.list_friends(connection, user_id, after, limit + 1))
-    return page_of(rows, limit, _friend, lambda row: encode_cursor(_FRIENDS, user_id, [row.id]))
+    online = _online([row.id for row in rows])
+    return page_of(
+        rows, limit, lambda row: _friend(row, online), lambda row: encode_cursor(_FRIENDS, user_id, [row.id])
+    )
 
 
 def list_conversations(user_id: str, cursor: str | None, limit: int) -> Page[Conversation]:
@@ -254,7 +261,7 @@ def _set_remark(unit: UnitOfWork, user_id: str, friend_id: str, remark: str | No
     row = repository.find_friend(unit.connection, user_id, friend_id)
     if row is None:
         raise FriendNotFound
-    return _friend(row)
+    return _friend(row, _online([friend_id]))
 
 
 def _remove_friend(unit: UnitOfWork, user_id: str, friend_id: str) -> None:
@@ -356,8 +363,23 @@ def _conversations_position(user_id: str, cursor: str) -> ConversationsPosition:
     return ConversationsPosition(datetime.fromisoformat(last_activity_at), conversation_id)
 
 
-def _friend(row: sa.Row[Any]) -> Friend:
-    return Friend(user=public_profile(row), remark=row.remark, since=row.since)
+def _online(user_ids: Sequence[str]) -> set[str]:
+    """Return who of the users is connected; without Redis nobody is known to be."""
+    try:
+        return {user_id for user_id, open_ones in connections.of_users(user_ids).items() if open_ones}
+    except redis.RedisError as error:
+        logger.warning("it is not known who is online", error=str(error))
+        return set()
+
+
+def _friend(row: sa.Row[Any], online: set[str]) -> Friend:
+    return Friend(
+        user=public_profile(row),
+        remark=row.remark,
+        since=row.since,
+        online=row.id in online,
+        last_seen_at=row.last_seen_at,
+    )
 
 
 def _friend_request(row: sa.Row[Any]) -> FriendRequest:

@@ -3,26 +3,23 @@
 import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import TYPE_CHECKING
 
-import boto3
 import redis
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from hongyan import connections, discovery
+from hongyan import management, presence
 from hongyan.connections import Connection
 from hongyan.events import Event
+from hongyan.management import CALLS_AT_ONCE
 from hongyan.observability import logger
 from hongyan.sockets import MAX_FRAME_BYTES
 
 if TYPE_CHECKING:
     from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
 
-_POSTS_AT_ONCE = 16
 _OPENING, _CLOSING = '{"type":"events","events":[', "]}"
 
-_pool = ThreadPoolExecutor(_POSTS_AT_ONCE, thread_name_prefix="post")
+_pool = ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="post")
 
 
 class DeliveryError(Exception):
@@ -63,7 +60,7 @@ def deliver(outgoing: Mapping[tuple[str, Connection], Outgoing]) -> set[str]:
     """
     if not outgoing:
         return set()
-    client = _client(discovery.attributes_of("websocket")["management_url"])
+    client = management.client()
     told = _pool.map(lambda item: _tell(client, *item), outgoing.items())
     return {
         event.event_id for item, done in zip(outgoing.values(), told, strict=True) if not done for event in item.events
@@ -88,7 +85,7 @@ def _tell(client: "ApiGatewayManagementApiClient", whom: tuple[str, Connection],
 
 def _remove(user_id: str, connection: Connection) -> None:
     try:
-        connections.remove(user_id, connection)
+        presence.leave(user_id, connection)
     except redis.RedisError as error:
         logger.warning(
             "connection stays listed until the next push", connection_id=connection.connection_id, error=str(error)
@@ -97,14 +94,3 @@ def _remove(user_id: str, connection: Connection) -> None:
 
 def _frame(packed: list[str]) -> str:
     return _OPENING + ",".join(packed) + _CLOSING
-
-
-@cache
-def _client(management_url: str) -> "ApiGatewayManagementApiClient":
-    config = Config(
-        connect_timeout=1,
-        read_timeout=3,
-        retries={"mode": "standard", "total_max_attempts": 3},
-        max_pool_connections=_POSTS_AT_ONCE,
-    )
-    return boto3.client("apigatewaymanagementapi", endpoint_url=management_url, config=config)

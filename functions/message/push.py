@@ -107,8 +107,8 @@ def _people_of(e: Event, members: dict[str, list[str]], friends: dict[str, list[
             return members[conversation_id]
         case UsersAudience(user_ids=user_ids):
             return user_ids
-        case FriendsAudience(user_id=user_id):
-            return [user_id, *friends[user_id]]
+        case FriendsAudience(user_id=user_id, with_own_devices=with_own_devices):
+            return [user_id, *friends[user_id]] if with_own_devices else friends[user_id]
         case SessionAudience(user_id=user_id):
             return [user_id]
 

@@ -40,3 +40,9 @@ class ReadFrame(ReadMark):
     """The fields of a `read` frame."""
 
     conversation_id: Id
+
+
+class TypingFrame(RequestBody):
+    """The fields of a `typing` frame."""
+
+    conversation_id: Id

@@ -5,10 +5,17 @@ import json
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from hongyan import rate_limits
+from hongyan import outbox, rate_limits
 from hongyan.clock import now
-from hongyan.errors import ClientIdConflict, ConversationNotFound, NotFriends, UserBlocked, ValidationFailed
-from hongyan.events import ConversationAudience, event
+from hongyan.errors import (
+    ClientIdConflict,
+    ConversationNotFound,
+    NotFriends,
+    RateLimited,
+    UserBlocked,
+    ValidationFailed,
+)
+from hongyan.events import ConversationAudience, UsersAudience, event
 from hongyan.ids import new_id
 from hongyan.pagination import Page, decode_cursor, encode_cursor
 from hongyan.schemas import Message, ReadReceipt
@@ -35,6 +42,10 @@ class Range(NamedTuple):
 
 NEWEST = Range("before", None)
 
+# Enough to show that somebody goes on typing; what is over it is not shown and not refused.
+TYPING = rate_limits.at_most(5, 10, "typing")
+_TYPING_SHOWN_UP_TO = 50  # members (contract, WebSocket, typing)
+
 # 40 a second for half a minute: twice what one connection may send, and more than anybody types.
 SENDING = rate_limits.at_most(1_200, 30, "sending")
 
@@ -53,6 +64,26 @@ def send(sender_id: str, conversation_id: str, draft: NewMessage) -> Sent:
     """
     rate_limits.take_if_counted(SENDING, sender_id)
     return perform(lambda unit: _send(unit, sender_id, conversation_id, draft))
+
+
+def show_typing(user_id: str, conversation_id: str, connection_id: str) -> None:
+    """Show the others who are online that somebody is typing. It is not stored, nor sent again when it is lost.
+
+    Raises:
+        ConversationNotFound: there is none such, or the user is not in it.
+
+    """
+    present = read(lambda connection: repository.list_members(connection, [conversation_id]))[conversation_id]
+    if user_id not in present:
+        raise ConversationNotFound
+    if len(present) > _TYPING_SHOWN_UP_TO:
+        return
+    try:
+        rate_limits.take_if_counted(TYPING, connection_id)
+    except RateLimited:
+        return  # a hint too many is no mistake of the client's
+    others = UsersAudience(user_ids=[member for member in present if member != user_id])
+    outbox.announce_unstored(event("typing", others, conversation_id=conversation_id, user_id=user_id))
 
 
 def mark_read(user_id: str, conversation_id: str, seq: int) -> ReadReceipt:

@@ -252,7 +252,7 @@ def _change_profile(unit: UnitOfWork, user_id: str, values: dict[str, Any]) -> S
     if repository.lock_user(unit.connection, user_id) is None:
         raise UserNotFound
     row = repository.update_user(unit.connection, user_id, **values)
-    _announce_change(unit, row, FriendsAudience(user_id=user_id))
+    _announce_change(unit, row, FriendsAudience(user_id=user_id, with_own_devices=True))
     return own_profile_of(row)
 
 
@@ -283,6 +283,7 @@ def _close_account(unit: UnitOfWork, user_id: str) -> list[logins.EndedSession]:
         password_hash=None,
         phone=None,
         avatar_file_id=None,
+        last_seen_at=None,
         closed_at=now(),
     )
     _announce_change(unit, row, UsersAudience(user_ids=friend_ids))

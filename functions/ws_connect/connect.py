@@ -3,7 +3,7 @@
 from typing import Any
 
 import redis
-from hongyan import connections
+from hongyan import connections, presence
 from hongyan.connections import Connection
 from hongyan.observability import logger
 from hongyan.schemas import RequestBody
@@ -15,7 +15,7 @@ def connect(event: LambdaEvent, context: Any) -> dict[str, Any]:  # noqa: ARG001
     """Register the connection. With Redis out of reach it opens all the same: its next frame registers it."""
     connection_id = event["requestContext"]["connectionId"]
     try:
-        connections.register(principal_of(event), connection_id)
+        presence.arrive(principal_of(event), connection_id)
     except redis.RedisError as error:
         logger.warning("connection not registered, its next frame will", connection_id=connection_id, error=str(error))
     return {"statusCode": 200}
@@ -27,7 +27,7 @@ def disconnect(event: LambdaEvent, context: Any) -> dict[str, Any]:  # noqa: ARG
     principal = principal_of(event)
     connection = Connection(principal.session_id, event["requestContext"]["connectionId"])
     try:
-        connections.remove(principal.user_id, connection)
+        presence.leave(principal.user_id, connection)
     except redis.RedisError as error:
         logger.warning("connection not removed", connection_id=connection.connection_id, error=str(error))
     return {"statusCode": 200}

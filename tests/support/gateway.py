@@ -192,12 +192,33 @@ class Socket:
         answered: dict[str, Any] = json.loads(answer["body"])
         return answered
 
+    def type(self, conversation_id: str) -> None:
+        """Show that somebody types; there is no answer."""
+        frame = {"action": "typing", "id": "typing", "conversation_id": conversation_id}
+        check_client_frame(frame)
+        assert self._call("typing", json.dumps(frame)) == {"statusCode": 200}
+
+    def die(self) -> None:
+        """Go without a word."""
+        self.management.close(self.connection_id)
+
     def close(self) -> None:
         self.management.close(self.connection_id)
         self._call("$disconnect", None)
 
     @property
     def events(self) -> list[dict[str, Any]]:
+        """All events pushed to this socket so far but presence, which comes with every socket of a friend."""
+        return [event for event in self.all_events if event["type"] != "presence.changed"]
+
+    @property
+    def presence(self) -> list[tuple[str, bool]]:
+        """Who came and who went, as this socket was told."""
+        changes = [event["data"] for event in self.all_events if event["type"] == "presence.changed"]
+        return [(data["user_id"], data["online"]) for data in changes]
+
+    @property
+    def all_events(self) -> list[dict[str, Any]]:
         """All events pushed to this socket so far, every frame checked against the AsyncAPI document."""
         frames = self.management.frames(self.connection_id)
         for frame in frames:

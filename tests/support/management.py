@@ -58,6 +58,11 @@ class ManagementEndpoint:
                     endpoint._frames[self._connection_id()].append(data)
                 self._answer(200)
 
+            def do_GET(self) -> None:
+                with endpoint._lock:
+                    if not self._refuse():
+                        self._answer(200)
+
             def do_DELETE(self) -> None:
                 with endpoint._lock:
                     if self._refuse():

@@ -1,5 +1,7 @@
 """Who is online, on which connections: a sorted set in Redis per person, scored by the connection's last frame.
 
+One more set holds the connections of everybody by their last frame, so that those which fell silent are found.
+
 All of it can be lost: a connection registers again with its next frame (architecture, decision 1).
 """
 
@@ -14,6 +16,16 @@ from hongyan.sessions import Principal
 _SILENCE_SECONDS = 11 * 60
 
 
+_HEARD = "hongyan:heard"
+
+
+class Registered(NamedTuple):
+    """Whether Redis did not know the connection, and whether it is its owner's only one."""
+
+    was_unknown: bool
+    is_first: bool
+
+
 class Connection(NamedTuple):
     """An open socket of a session."""
 
@@ -21,8 +33,8 @@ class Connection(NamedTuple):
     connection_id: str
 
 
-def register(principal: Principal, connection_id: str) -> bool:
-    """Note that the connection is open, forget the same person's silent ones, and tell whether it was unknown.
+def register(principal: Principal, connection_id: str) -> Registered:
+    """Note that the connection is open, and forget the same person's silent ones.
 
     Raises:
         redis.RedisError: Redis is out of reach.
@@ -30,12 +42,15 @@ def register(principal: Principal, connection_id: str) -> bool:
     """
     key = _key(principal.user_id)
     moment = time.time()
-    with stores.cache_client().pipeline(transaction=False) as pipe:
-        pipe.zadd(key, {_entry(Connection(principal.session_id, connection_id)): moment})
+    entry = _entry(Connection(principal.session_id, connection_id))
+    with stores.cache_client().pipeline(transaction=True) as pipe:
         pipe.zremrangebyscore(key, "-inf", moment - _SILENCE_SECONDS)
+        pipe.zadd(key, {entry: moment})
+        pipe.zcard(key)
         pipe.expire(key, _SILENCE_SECONDS)
-        added, *_ = pipe.execute()
-    return bool(added)
+        pipe.zadd(_HEARD, {f"{principal.user_id}:{entry}": moment})
+        _, added, count, *_ = pipe.execute()
+    return Registered(was_unknown=bool(added), is_first=bool(added) and count == 1)
 
 
 def note_missed(connection_id: str) -> None:
@@ -58,14 +73,30 @@ def take_missed(connection_id: str) -> bool:
     return stores.cache_client().getdel(_missed_key(connection_id)) is not None
 
 
-def remove(user_id: str, connection: Connection) -> None:
-    """Forget a connection that has closed.
+def remove(user_id: str, connection: Connection) -> bool:
+    """Forget a connection that has closed, and tell whether it was known and its owner's last.
 
     Raises:
         redis.RedisError: Redis is out of reach.
 
     """
-    stores.cache_client().zrem(_key(user_id), _entry(connection))
+    with stores.cache_client().pipeline(transaction=True) as pipe:
+        pipe.zrem(_key(user_id), _entry(connection))
+        pipe.zcard(_key(user_id))
+        pipe.zrem(_HEARD, f"{user_id}:{_entry(connection)}")
+        removed, left, _ = pipe.execute()
+    return bool(removed) and left == 0
+
+
+def silent_for(seconds: float, limit: int) -> list[tuple[Principal, str]]:
+    """Return who opened them, and the ids, of up to ``limit`` connections not heard of lately, the longest first.
+
+    Raises:
+        redis.RedisError: Redis is out of reach.
+
+    """
+    entries = stores.cache_client().zrangebyscore(_HEARD, "-inf", time.time() - seconds, start=0, num=limit)
+    return [_owned(str(entry)) for entry in entries]
 
 
 def of_users(user_ids: Sequence[str]) -> dict[str, list[Connection]]:
@@ -94,6 +125,12 @@ def _missed_key(connection_id: str) -> str:
 
 def _entry(connection: Connection) -> str:
     return f"{connection.session_id}:{connection.connection_id}"
+
+
+def _owned(entry: str) -> tuple[Principal, str]:
+    user_id, _, rest = entry.partition(":")
+    connection = _connection(rest)
+    return Principal(user_id, connection.session_id), connection.connection_id
 
 
 def _connection(entry: str) -> Connection:

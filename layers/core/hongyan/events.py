@@ -16,7 +16,9 @@ EventType = Literal[
     "conversation.updated",
     "message.created",
     "message.read",
+    "presence.changed",
     "session.ended",
+    "typing",
     "user.updated",
 ]
 
@@ -36,10 +38,11 @@ class UsersAudience(BaseModel):
 
 
 class FriendsAudience(BaseModel):
-    """Whoever is somebody's friend when the event is pushed, and their own devices."""
+    """Whoever is somebody's friend when the event is pushed, and perhaps their own devices."""
 
     kind: Literal["friends"] = "friends"
     user_id: str
+    with_own_devices: bool
 
 
 class SessionAudience(BaseModel):

@@ -48,6 +48,14 @@ def announce(events: Sequence[Event]) -> None:
         logger.exception("events left in the outbox", event_ids=[e.event_id for e in events])
 
 
+def announce_unstored(event: Event) -> None:
+    """Publish an event that nobody misses. Failing is logged only."""
+    try:
+        _publish([event])
+    except Exception:  # noqa: BLE001  # as above
+        logger.exception("an event is lost", type=event.type)
+
+
 def sweep() -> int:
     """Publish one batch of rows that were left behind, oldest first, and return how many the topic took.
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 import redis
 from pydantic import BaseModel, ValidationError
 
-from hongyan import connections, sessions
+from hongyan import connections, presence, sessions
 from hongyan.catalogue import Language, language_of
 from hongyan.connections import Connection
 from hongyan.errors import (
@@ -51,13 +51,13 @@ class Frame(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The answer to a frame: ``ack``, ``pong`` or ``sync`` with its data."""
+    """The answer to a frame: ``ack``, ``pong`` or ``sync`` with its data. Some frames have none."""
 
     type: str
     data: dict[str, Any]
 
 
-Action = Callable[[Frame], Answer]
+Action = Callable[[Frame], Answer | None]
 LambdaEvent = dict[str, Any]
 
 
@@ -89,7 +89,7 @@ def handle_frame(event: LambdaEvent, actions: Mapping[str, Action]) -> dict[str,
         problem = problem_for(error)
         data = problem.body(_language_of(event), context["requestId"])
         return _route_response("error", frame_id, data, problem.status)
-    return _route_response(answer.type, frame_id, answer.data, 200)
+    return {"statusCode": 200} if answer is None else _route_response(answer.type, frame_id, answer.data, 200)
 
 
 def _object_in(event: LambdaEvent) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def _ensure_live(principal: Principal, connection_id: str) -> None:
         _forget(principal, connection_id)
         raise SessionEnded
     try:
-        if connections.register(principal, connection_id):
+        if presence.arrive(principal, connection_id):
             connections.note_missed(connection_id)
     except redis.RedisError as error:
         logger.warning("connection not registered, its next frame will", connection_id=connection_id, error=str(error))
@@ -130,7 +130,7 @@ def _ensure_live(principal: Principal, connection_id: str) -> None:
 def _forget(principal: Principal, connection_id: str) -> None:
     """Push no more to a socket that opened while its session ended, and so was not there to be closed."""
     try:
-        connections.remove(principal.user_id, Connection(principal.session_id, connection_id))
+        presence.leave(principal.user_id, Connection(principal.session_id, connection_id))
     except redis.RedisError as error:
         logger.warning("connection of an ended session stays listed", connection_id=connection_id, error=str(error))
 

@@ -78,6 +78,8 @@ users = sa.Table(
     sa.Column("version", sa.BigInteger, nullable=False, server_default="1"),
     # A closed account keeps its row, anonymised: others keep the history they had with it.
     sa.Column("closed_at", UtcDateTime, nullable=True),
+    # When their first connection opened or their last one closed.
+    sa.Column("last_seen_at", UtcDateTime, nullable=True),
     sa.UniqueConstraint("username", name="uq_users_username"),
     sa.UniqueConstraint("phone", name="uq_users_phone"),
 )

@@ -42,6 +42,7 @@ def test_the_deployed_api_answers_and_clients_find_it_in_the_endpoints_file(stac
     assert read_json(folder / "endpoints.json") == {
         "rest_url": stack.endpoints.rest_url,
         "websocket_url": stack.endpoints.websocket_url,
+        "sms_inbox_url": stack.endpoints.sms_inbox_url,
     }
 
 

@@ -89,6 +89,7 @@ def test_a_stranger_hears_nothing(pair: Pair, person: People, deployment: Deploy
 def test_a_batch_is_one_frame_a_connection(pair: Pair, deployment: Deployment) -> None:
     alice, bob, conversation = pair
     at_bob = bob.connect()
+    deployment.drain()
 
     for n in range(10):
         alice.say(conversation, f"message {n}")
@@ -127,6 +128,7 @@ def test_a_connection_that_is_gone_is_forgotten_and_delays_nobody(pair: Pair, de
 def test_an_event_that_one_connection_refused_comes_again(pair: Pair, deployment: Deployment) -> None:
     alice, bob, conversation = pair
     at_alice, at_bob = alice.connect(), bob.connect()
+    deployment.drain()
     deployment.management.fail(at_bob.connection_id)
     alice.say(conversation, "hello")
     [sent] = deployment.queued()
@@ -143,6 +145,7 @@ def test_an_event_that_one_connection_refused_comes_again(pair: Pair, deployment
 def test_a_poison_record_fails_alone(pair: Pair, deployment: Deployment) -> None:
     alice, bob, conversation = pair
     at_bob = bob.connect()
+    deployment.drain()
     alice.say(conversation, "hello")
     [sent] = deployment.queued()
 
@@ -156,6 +159,7 @@ def test_a_poison_record_fails_alone(pair: Pair, deployment: Deployment) -> None
 def test_an_event_that_comes_twice_in_a_batch_is_told_once(pair: Pair, deployment: Deployment) -> None:
     alice, bob, conversation = pair
     at_bob = bob.connect()
+    deployment.drain()
     alice.say(conversation, "hello")
     [sent] = deployment.queued()
 

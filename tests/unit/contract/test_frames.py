@@ -163,7 +163,7 @@ def test_an_answer_that_differs_is_refused_with_path_and_reason(
 
 
 REFUSED_ACTIONS = [
-    ("ping", "ping", _set("typing", "action"), r"\$\.action: is 'typing', none of \['ping', 'read', 'send'\]"),
+    ("ping", "ping", _set("wave", "action"), r"\$\.action: is 'wave', none of \['ping', 'read', 'send', 'typing'\]"),
     ("ping", "ping", _remove("action"), r"\$\.action: is None"),
     ("send", "text", _remove("message", "client_id"), r"\$\.message: 'client_id' is a required"),
     ("send", "text", _set("system", "message", "type"), r"\$\.message\.type: 'system' is not one of"),

@@ -1,0 +1,30 @@
+"""The sockets' management endpoint, `@connections` of API Gateway."""
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+from hongyan import discovery
+
+if TYPE_CHECKING:
+    from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
+
+CALLS_AT_ONCE = 16
+
+
+def client() -> "ApiGatewayManagementApiClient":
+    """Return the client of the endpoint that this deployment's sockets are behind."""
+    return _client(discovery.attributes_of("websocket")["management_url"])
+
+
+@cache
+def _client(management_url: str) -> "ApiGatewayManagementApiClient":
+    config = Config(
+        connect_timeout=1,
+        read_timeout=3,
+        retries={"mode": "standard", "total_max_attempts": 3},
+        max_pool_connections=CALLS_AT_ONCE,
+    )
+    return boto3.client("apigatewaymanagementapi", endpoint_url=management_url, config=config)
