@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hongyan_client import HongyanClient, OtherEvent, ServerError, SessionEnded, UserUpdated
+from hongyan_client import FriendRemoved, HongyanClient, ServerError, SessionEnded, UserUpdated
 
 from local.stack import Stack
 from tests.contract.frames import check_server_frame
@@ -282,12 +282,7 @@ async def test_a_closed_account_is_gone_and_its_history_stays(join: Join, http: 
     conversation_id = await alice.befriend(bob)
     async with screen(bob.client) as shown:
         await alice.client.close_account()
-        await shown.until(
-            lambda s: any(
-                isinstance(event, OtherEvent) and (event.type, event.data) == ("friend.removed", {"user_id": alice.id})
-                for event in s.events
-            )
-        )
+        await shown.until(lambda s: FriendRemoved(user_id=alice.id) in s.events)
 
     again = await http.post("/v1/users", json={"username": alice.username, "password": PASSWORD})
     assert again.status_code == 201

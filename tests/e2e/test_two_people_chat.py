@@ -3,14 +3,16 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
+import redis
 import sqlalchemy as sa
 from hongyan import outbox
 from hongyan.events import UsersAudience, event
 from hongyan.ids import new_id
-from hongyan_client import FriendAccepted, FriendRequested, MessageRead, SessionEnded
+from hongyan_client import FriendAccepted, FriendRequested, MessageRead, PresenceChanged, SessionEnded, Typing
 
 from local.stack import Stack
 from tests.e2e.conftest import Join
@@ -166,3 +168,48 @@ async def test_what_a_dying_function_left_in_the_outbox_is_announced_by_the_swee
             outbox.write(connection, [left_behind])
         await at_bob.until(lambda shown: any(isinstance(e, MessageRead) for e in shown.events))
     engine.dispose()
+
+
+def presence(shown: Screen, user_id: str) -> list[bool]:
+    return [event.online for event in shown.events if isinstance(event, PresenceChanged) and event.user_id == user_id]
+
+
+async def test_friends_see_each_other_come_type_and_go(join: Join) -> None:
+    alice, bob = await join("alice"), await join("bob")
+    conversation_id = await alice.befriend(bob)
+
+    async with screen(bob.client) as shown:
+        async with screen(alice.client) as at_alice:
+            await shown.until(lambda s: presence(s, alice.id) == [True])
+            assert [friend.online for friend in await bob.client.friends()] == [True]
+            await at_alice.live.typing(conversation_id)
+            hint = Typing(conversation_id=conversation_id, user_id=alice.id)
+            await shown.until(lambda s: hint in s.events)
+        await shown.until(lambda s: presence(s, alice.id) == [True, False])
+
+    [friend] = await bob.client.friends()
+    assert friend.online is False
+    assert friend.last_seen_at is not None
+
+
+async def test_whoever_went_without_a_word_is_gone_for_friends_within_fifteen_seconds(stack: Stack, join: Join) -> None:
+    """The gateway's word is lost: here, because the connection is entered again after it has closed."""
+    alice, bob = await join("alice"), await join("bob")
+    await alice.befriend(bob)
+    session = alice.client.session
+    assert session is not None
+    dead = f"{session.session_id}:died-without-a-word="
+    async with screen(bob.client) as shown:
+        async with screen(alice.client):
+            await shown.until(lambda s: presence(s, alice.id) == [True])
+        await shown.until(lambda s: presence(s, alice.id) == [True, False])
+
+        moment = time.time()
+        client = redis.Redis.from_url(stack.redis_url)
+        client.zadd(f"hongyan:connections:{alice.id}", {dead: moment})
+        client.zadd("hongyan:heard", {f"{alice.id}:{dead}": moment})
+        assert [friend.online for friend in await bob.client.friends()] == [True]
+        async with asyncio.timeout(15):
+            await shown.until(lambda s: presence(s, alice.id) == [True, False, False])
+
+    assert [friend.online for friend in await bob.client.friends()] == [False]

@@ -23,6 +23,7 @@ from hongyan_client.errors import (
 from hongyan_client.live import Live, Pace
 from hongyan_client.models import (
     Accepted,
+    Blocked,
     Conversation,
     Device,
     Direction,
@@ -258,6 +259,36 @@ class HongyanClient:
     async def friends(self) -> list[Friend]:
         """Return all friends."""
         return await self._all(Friend, "/v1/friends", {})
+
+    async def set_remark(self, user_id: str, remark: str | None) -> Friend:
+        """Call a friend by another name, which only oneself sees. Raises NotFound for who is no friend."""
+        path = f"/v1/friends/{_segment(user_id)}"
+        return _parse(Friend, await self._act("PATCH", path, {"remark": remark}, repeatable=True))
+
+    async def remove_friend(self, user_id: str) -> None:
+        """End a friendship, for both; the conversation stays readable. Raises NotFound for who is no friend."""
+        await self._act("DELETE", f"/v1/friends/{_segment(user_id)}")
+
+    async def reject_friend_request(self, request_id: str) -> FriendRequest:
+        """Reject a request to oneself. Raises NotFound, Conflict for one that was accepted or taken back."""
+        path = f"/v1/friend-requests/{_segment(request_id)}/reject"
+        return _parse(FriendRequest, await self._act("POST", path, repeatable=True))
+
+    async def withdraw_friend_request(self, request_id: str) -> None:
+        """Take back a request of one's own. Raises NotFound, Conflict for one that was decided."""
+        await self._act("DELETE", f"/v1/friend-requests/{_segment(request_id)}", repeatable=True)
+
+    async def block(self, user_id: str) -> None:
+        """Block somebody: they can neither ask nor write, and are not told. Raises NotFound, ValidationFailed."""
+        await self._act("PUT", f"/v1/blocks/{_segment(user_id)}", repeatable=True)
+
+    async def unblock(self, user_id: str) -> None:
+        """Unblock somebody, whether they were blocked or not."""
+        await self._act("DELETE", f"/v1/blocks/{_segment(user_id)}", repeatable=True)
+
+    async def blocked(self) -> list[Blocked]:
+        """Return all whom one has blocked."""
+        return await self._all(Blocked, "/v1/blocks", {})
 
     # Conversations and messages.
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pydantic import AwareDatetime
+
 from hongyan_client.models import Conversation, FriendRequest, Message, Model, Reading, User
 
 
@@ -43,6 +45,33 @@ class UserUpdated(Model):
     user: User
 
 
+class FriendRemoved(Model):
+    """One is no longer friends with this person, whoever ended it."""
+
+    user_id: str
+
+
+class ConversationUpdated(Model):
+    """A conversation has changed, and is now so; e.g. two people are friends again."""
+
+    conversation: Conversation
+
+
+class PresenceChanged(Model):
+    """A friend came online or went. May be old when it comes late: the later ``last_seen_at`` counts."""
+
+    user_id: str
+    online: bool
+    last_seen_at: AwareDatetime
+
+
+class Typing(Model):
+    """Somebody is typing in a conversation; to be shown for some seconds."""
+
+    conversation_id: str
+    user_id: str
+
+
 class ConnectionLost(Model):
     """The connection broke for ``reason`` and is being made again; what happens meanwhile comes after that."""
 
@@ -68,6 +97,10 @@ LiveEvent = (
     | FriendAccepted
     | ConversationCreated
     | UserUpdated
+    | FriendRemoved
+    | ConversationUpdated
+    | PresenceChanged
+    | Typing
     | ConnectionLost
     | ConnectionRestored
     | OtherEvent

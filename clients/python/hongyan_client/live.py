@@ -33,12 +33,16 @@ from hongyan_client.events import (
     ConnectionLost,
     ConnectionRestored,
     ConversationCreated,
+    ConversationUpdated,
     FriendAccepted,
+    FriendRemoved,
     FriendRequested,
     LiveEvent,
     MessageEvent,
     MessageRead,
     OtherEvent,
+    PresenceChanged,
+    Typing,
     UserUpdated,
 )
 from hongyan_client.models import Conversation, FriendRequest, Message, Model, Problem, Reading
@@ -50,6 +54,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+
+# Events that this library does nothing with but to tell of them.
+_PLAINLY_TOLD: dict[str, type[UserUpdated | FriendRemoved | ConversationUpdated | PresenceChanged | Typing]] = {
+    "user.updated": UserUpdated,
+    "friend.removed": FriendRemoved,
+    "conversation.updated": ConversationUpdated,
+    "presence.changed": PresenceChanged,
+    "typing": Typing,
+}
 
 _MAX_FRAME_BYTES = 32 * 1024
 _HISTORY_PAGE = 100
@@ -255,6 +268,16 @@ class Live:
             return Reading.model_validate(answer)
         except ValidationError as error:
             raise UnexpectedAnswer("A reading was acknowledged with something else.") from error
+
+    async def typing(self, conversation_id: str) -> None:
+        """Show the others that one is typing, every few seconds meanwhile; without a connection nothing is shown."""
+        socket = self._socket
+        if socket is None:
+            return
+        try:
+            await socket.send(_encode({"action": "typing", "conversation_id": conversation_id}))
+        except ConnectionClosed:
+            logger.info("typing is not shown: the connection has just been lost")
 
     async def ping(self) -> None:
         """Ping once and wait for the pong. Raises ConnectionFailed."""
@@ -577,8 +600,8 @@ class Live:
                 self._tell_of_conversation(accepted.conversation)
             case "conversation.created":
                 self._tell_of_conversation(ConversationCreated.model_validate(event.data).conversation)
-            case "user.updated":
-                self._events.put_nowait(UserUpdated.model_validate(event.data))
+            case kind if kind in _PLAINLY_TOLD:
+                self._events.put_nowait(_PLAINLY_TOLD[kind].model_validate(event.data))
             case "session.ended" if event.data.get("session_id") == self._session_id:
                 raise SessionEnded(str(event.data.get("reason")))
             case _:

@@ -142,10 +142,19 @@ class FriendRequest(Model):
 
 
 class Friend(Model):
-    """A friend, and what one calls them (``remark``)."""
+    """A friend, what one calls them (``remark``), whether they are connected, and since when it is so."""
 
     user: User
     remark: str | None = None
+    since: AwareDatetime
+    online: bool = False
+    last_seen_at: AwareDatetime | None = None
+
+
+class Blocked(Model):
+    """Somebody whom one has blocked."""
+
+    user: User
     since: AwareDatetime
 
 

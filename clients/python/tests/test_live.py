@@ -4,11 +4,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hongyan_client import (
     ConnectionFailed,
+    FriendRemoved,
     HongyanClient,
     Live,
     LiveClosed,
@@ -16,7 +18,9 @@ from hongyan_client import (
     NotAcknowledged,
     NotFound,
     Pace,
+    PresenceChanged,
     SessionEnded,
+    Typing,
     Unsendable,
     UserUpdated,
 )
@@ -359,3 +363,38 @@ async def test_frames_are_shown_to_who_wants_to_see_them(server: StandIn, alice:
     async with alice.live(pace=PACE, on_frame=seen.append) as live:
         await live.send_text(CONVERSATION, "hello")
     assert any('"ack"' in frame for frame in seen)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "told"),
+    [
+        ("friend.removed", {"user_id": "id-bob"}, FriendRemoved(user_id="id-bob")),
+        (
+            "typing",
+            {"conversation_id": CONVERSATION, "user_id": "id-bob"},
+            Typing(conversation_id=CONVERSATION, user_id="id-bob"),
+        ),
+        (
+            "presence.changed",
+            {"user_id": "id-bob", "online": True, "last_seen_at": "2026-11-23T17:48:23.123Z"},
+            PresenceChanged(
+                user_id="id-bob", online=True, last_seen_at=datetime(2026, 11, 23, 17, 48, 23, 123_000, tzinfo=UTC)
+            ),
+        ),
+    ],
+)
+async def test_what_happens_to_friends_is_told(
+    server: StandIn, live: Live, kind: str, data: dict[str, object], told: LiveEvent
+) -> None:
+    await server.tell(kind, data, "e-told")
+    assert await take(live, type(told), 1) == [told]
+
+
+async def test_typing_waits_for_no_answer_and_for_no_connection(
+    server: StandIn, live: Live, alice: HongyanClient
+) -> None:
+    await live.typing(CONVERSATION)
+    await live.ping()
+    assert [frame["action"] for frame in server.frames if frame["action"] == "typing"] == ["typing"]
+
+    await Live.typing(alice.live(pace=PACE), CONVERSATION)  # never connected: nothing is shown, nothing fails
