@@ -6,10 +6,19 @@ from fastapi import Query, Response
 from hongyan.errors import (
     AlreadyFriends,
     ConversationNotFound,
+    FileNotFound,
+    FileNotUsable,
     FriendNotFound,
     FriendRequestDecided,
     FriendRequestNotFound,
+    GroupDissolved,
+    GroupFull,
     InvalidCursor,
+    MemberNotFound,
+    NotAGroup,
+    NotAMember,
+    NotPermitted,
+    OwnerMustHandOver,
     SelfBlock,
     SelfFriendship,
     TokenInvalid,
@@ -21,8 +30,24 @@ from hongyan.pagination import Page
 from hongyan.schemas import Conversation
 from hongyan.web import Caller, CursorParameter, Limit, create_app, known_id, lambda_handler, problems
 
-from functions.friend import service
-from functions.friend.schemas import Acceptance, Blocked, Direction, Friend, FriendRequest, NewFriendRequest, Remark
+from functions.friend import conversations, groups, service
+from functions.friend.schemas import (
+    Acceptance,
+    AddedMembers,
+    Blocked,
+    Direction,
+    Friend,
+    FriendRequest,
+    GroupChange,
+    Member,
+    NewFriendRequest,
+    NewGroup,
+    NewMembers,
+    NewOwner,
+    Remark,
+    RoleChange,
+    Settings,
+)
 
 app = create_app("friend")
 handler = lambda_handler(app)
@@ -112,11 +137,83 @@ def unblock(user_id: str, caller: Caller) -> None:
 
 @app.get("/v1/conversations", responses=_LISTS)
 def list_conversations(caller: Caller, limit: Limit = 20, cursor: CursorParameter = None) -> Page[Conversation]:
-    """List the caller's conversations, newest activity first."""
-    return service.list_conversations(caller.user_id, cursor, limit)
+    """List the caller's conversations, newest activity first; pages keep the order that the first one had."""
+    return conversations.list_conversations(caller.user_id, cursor, limit)
+
+
+@app.post("/v1/conversations", status_code=201, responses=problems(TokenInvalid, ValidationFailed))
+def create_group(body: NewGroup, caller: Caller) -> Conversation:
+    """Make a group of the caller and friends of theirs."""
+    return groups.create(caller.user_id, body)
 
 
 @app.get("/v1/conversations/{conversation_id}", responses=problems(TokenInvalid, ConversationNotFound))
 def get_conversation(conversation_id: str, caller: Caller) -> Conversation:
     """Return one conversation of the caller."""
-    return service.conversation(caller.user_id, known_id(conversation_id, ConversationNotFound))
+    return conversations.conversation(caller.user_id, known_id(conversation_id, ConversationNotFound))
+
+
+_IN_GROUP = (TokenInvalid, ConversationNotFound, NotAGroup, NotAMember, ValidationFailed)
+_CHANGING = (*_IN_GROUP, GroupDissolved, NotPermitted)
+
+
+@app.patch("/v1/conversations/{conversation_id}", responses=problems(*_CHANGING, FileNotFound, FileNotUsable))
+def change_group(conversation_id: str, body: GroupChange, caller: Caller) -> Conversation:
+    """Change a group's name, announcement or avatar. What is left out stays as it is."""
+    return groups.change_card(caller.user_id, known_id(conversation_id, ConversationNotFound), body)
+
+
+@app.delete("/v1/conversations/{conversation_id}", status_code=204, responses=problems(*_CHANGING))
+def dissolve_group(conversation_id: str, caller: Caller) -> None:
+    """Dissolve a group, for good. It stays readable."""
+    groups.dissolve(caller.user_id, known_id(conversation_id, ConversationNotFound))
+
+
+@app.patch(
+    "/v1/conversations/{conversation_id}/settings",
+    responses=problems(TokenInvalid, ConversationNotFound, ValidationFailed),
+)
+def change_settings(conversation_id: str, body: Settings, caller: Caller) -> Conversation:
+    """Mute or pin a conversation, for the caller alone."""
+    return conversations.change_settings(caller.user_id, known_id(conversation_id, ConversationNotFound), body)
+
+
+@app.get("/v1/conversations/{conversation_id}/members", responses=problems(*_IN_GROUP, InvalidCursor))
+def list_members(
+    conversation_id: str, caller: Caller, limit: Limit = 20, cursor: CursorParameter = None
+) -> Page[Member]:
+    """List a group's members."""
+    return groups.list_members(caller.user_id, known_id(conversation_id, ConversationNotFound), cursor, limit)
+
+
+@app.post("/v1/conversations/{conversation_id}/members", responses=problems(*_CHANGING, GroupFull))
+def add_members(conversation_id: str, body: NewMembers, caller: Caller) -> AddedMembers:
+    """Add friends of the caller to a group, all or none. Who is in it already is left out of the answer."""
+    return groups.add_members(caller.user_id, known_id(conversation_id, ConversationNotFound), body.user_ids)
+
+
+@app.patch(
+    "/v1/conversations/{conversation_id}/members/{user_id}",
+    responses=problems(*_CHANGING, MemberNotFound, OwnerMustHandOver),
+)
+def change_role(conversation_id: str, user_id: str, body: RoleChange, caller: Caller) -> Member:
+    """Make a member an admin, or an admin a member."""
+    known_id(conversation_id, ConversationNotFound)
+    return groups.change_role(caller.user_id, conversation_id, known_id(user_id, MemberNotFound), body.role)
+
+
+@app.delete(
+    "/v1/conversations/{conversation_id}/members/{user_id}",
+    status_code=204,
+    responses=problems(*_CHANGING, MemberNotFound, OwnerMustHandOver),
+)
+def remove_member(conversation_id: str, user_id: str, caller: Caller) -> None:
+    """Remove somebody from a group; oneself: leave it."""
+    known_id(conversation_id, ConversationNotFound)
+    groups.remove(caller.user_id, conversation_id, known_id(user_id, MemberNotFound))
+
+
+@app.put("/v1/conversations/{conversation_id}/owner", responses=problems(*_CHANGING))
+def hand_over(conversation_id: str, body: NewOwner, caller: Caller) -> Conversation:
+    """Make another member the owner of a group; the caller becomes an admin."""
+    return groups.hand_over(caller.user_id, known_id(conversation_id, ConversationNotFound), body.user_id)

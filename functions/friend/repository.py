@@ -1,4 +1,4 @@
-"""The friend module's SQL: requests, friendships, conversations and their members."""
+"""The friend module's SQL: requests, friendships, blocks and the singles that follow from them."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
 from hongyan.profiles import profile_columns
-from hongyan.tables import blocks, conversations, friend_requests, friendships, members, messages, users
+from hongyan.tables import blocks, conversations, friend_requests, friendships, members, users
 
 Row = sa.Row[Any]
 
@@ -19,13 +19,6 @@ class RequestsPosition(NamedTuple):
     """Where a page of friend requests ended: pending ones come first, the newest of each kind before the older."""
 
     pending: int
-    id: str
-
-
-class ConversationsPosition(NamedTuple):
-    """Where a page of conversations ended."""
-
-    last_activity_at: datetime
     id: str
 
 
@@ -203,53 +196,3 @@ def insert_single(
     member = {"conversation_id": conversation_id, "read_seq": 0, "own_after_read": 0, "muted": False, "pinned": False}
     rows = [{**member, "user_id": user_id, "joined_at": at} for user_id in user_ids]
     connection.execute(sa.insert(members).values(rows))
-
-
-def _conversations_of(user_id: str) -> sa.Select[Any]:
-    peer_member, peer = members.alias("peer_member"), users.alias("peer")
-    last = messages.alias("last")
-    message_columns = [column.label(f"last_message_{column.name}") for column in last.c]
-    return (
-        sa.select(
-            conversations,
-            members.c.read_seq,
-            members.c.own_after_read,
-            members.c.muted,
-            members.c.pinned,
-            *profile_columns(peer, "peer_"),
-            *message_columns,
-        )
-        .select_from(members)
-        .join(conversations, conversations.c.id == members.c.conversation_id)
-        .join(
-            peer_member,
-            sa.and_(peer_member.c.conversation_id == conversations.c.id, peer_member.c.user_id != user_id),
-        )
-        .join(peer, peer.c.id == peer_member.c.user_id)
-        .outerjoin(last, sa.and_(last.c.conversation_id == conversations.c.id, last.c.seq == conversations.c.last_seq))
-        .where(members.c.user_id == user_id)
-    )
-
-
-def find_conversation(connection: sa.Connection, user_id: str, conversation_id: str) -> Row | None:
-    """Return a conversation as the user sees it, if they are in it."""
-    return connection.execute(_conversations_of(user_id).where(conversations.c.id == conversation_id)).first()
-
-
-def list_conversations(
-    connection: sa.Connection, user_id: str, after: ConversationsPosition | None, limit: int
-) -> Sequence[Row]:
-    """Return up to ``limit`` of the user's conversations, newest activity first, in one statement."""
-    statement = (
-        _conversations_of(user_id)
-        .order_by(conversations.c.last_activity_at.desc(), conversations.c.id.desc())
-        .limit(limit)
-    )
-    if after is not None:
-        statement = statement.where(
-            sa.or_(
-                conversations.c.last_activity_at < after.last_activity_at,
-                sa.and_(conversations.c.last_activity_at == after.last_activity_at, conversations.c.id < after.id),
-            )
-        )
-    return connection.execute(statement).all()

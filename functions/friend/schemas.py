@@ -4,10 +4,16 @@ from typing import Annotated, Literal
 
 from hongyan.clock import Timestamp
 from hongyan.ids import Id
-from hongyan.schemas import Conversation, Nickname, Prose, RequestBody, User
-from pydantic import BaseModel, StringConstraints
+from hongyan.schemas import Conversation, GroupName, Nickname, Prose, RequestBody, Role, User
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 Direction = Literal["incoming", "outgoing"]
+
+
+def _distinct(ids: list[str]) -> list[str]:
+    if len(set(ids)) < len(ids):
+        raise ValueError("names somebody twice")
+    return ids
 
 
 class NewFriendRequest(RequestBody):
@@ -57,3 +63,57 @@ class Friend(BaseModel):
     since: Timestamp
     online: bool
     last_seen_at: Timestamp | None
+
+
+class NewGroup(RequestBody):
+    """POST /v1/conversations. The caller becomes the owner and is not among the ``member_ids``."""
+
+    name: GroupName
+    member_ids: Annotated[list[Id], Field(min_length=2, max_length=499), AfterValidator(_distinct)]
+
+
+class GroupChange(RequestBody):
+    """PATCH /v1/conversations/{id}. What is left out stays as it is; a null avatar shows none."""
+
+    name: GroupName | None = None
+    announcement: Annotated[Prose, StringConstraints(max_length=2_000)] | None = None
+    avatar_file_id: Id | None = None
+
+
+class Settings(RequestBody):
+    """PATCH /v1/conversations/{id}/settings. What is left out stays as it is."""
+
+    muted: bool | None = None
+    pinned: bool | None = None
+
+
+class NewMembers(RequestBody):
+    """POST /v1/conversations/{id}/members."""
+
+    user_ids: Annotated[list[Id], Field(min_length=1, max_length=500), AfterValidator(_distinct)]
+
+
+class Member(BaseModel):
+    """Somebody who is in a group."""
+
+    user: User
+    role: Role
+    joined_at: Timestamp
+
+
+class AddedMembers(BaseModel):
+    """Whom a request added: those who were in the group before are not among them."""
+
+    items: list[Member]
+
+
+class RoleChange(RequestBody):
+    """PATCH /v1/conversations/{id}/members/{user_id}."""
+
+    role: Literal["admin", "member"]
+
+
+class NewOwner(RequestBody):
+    """PUT /v1/conversations/{id}/owner."""
+
+    user_id: Id

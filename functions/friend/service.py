@@ -1,16 +1,14 @@
-"""Friend requests, friendships, blocks, and the list of conversations."""
+"""Friend requests, friendships and blocks."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import redis
 import sqlalchemy as sa
 from hongyan import connections
-from hongyan.clock import now, rfc3339
+from hongyan.clock import now
 from hongyan.errors import (
     AlreadyFriends,
-    ConversationNotFound,
     FriendNotFound,
     FriendRequestDecided,
     FriendRequestNotFound,
@@ -24,15 +22,14 @@ from hongyan.ids import new_id
 from hongyan.observability import logger
 from hongyan.pagination import Page, decode_cursor, encode_cursor, page_of
 from hongyan.profiles import public_profile
-from hongyan.schemas import Conversation, Message
-from hongyan.tables import messages
 from hongyan.unit_of_work import UnitOfWork, perform, read
 
 from functions.friend import repository
-from functions.friend.repository import ConversationsPosition, Decision, RequestsPosition
+from functions.friend.conversations import seen_by
+from functions.friend.repository import Decision, RequestsPosition
 from functions.friend.schemas import Acceptance, Blocked, Direction, Friend, FriendRequest, NewFriendRequest
 
-_FRIENDS, _BLOCKS, _CONVERSATIONS = "friends", "blocks", "conversations"
+_FRIENDS, _BLOCKS = "friends", "blocks"
 _SIDE_OF_CALLER = {"incoming": "to_user_id", "outgoing": "from_user_id"}
 
 
@@ -164,28 +161,6 @@ def list_friends(user_id: str, cursor: str | None, limit: int) -> Page[Friend]:
     )
 
 
-def list_conversations(user_id: str, cursor: str | None, limit: int) -> Page[Conversation]:
-    """Return a page of the caller's conversations, newest activity first."""
-    after = None if cursor is None else _conversations_position(user_id, cursor)
-    rows = read(lambda connection: repository.list_conversations(connection, user_id, after, limit + 1))
-    return page_of(
-        rows,
-        limit,
-        _conversation,
-        lambda row: encode_cursor(_CONVERSATIONS, user_id, [rfc3339(row.last_activity_at), row.id]),
-    )
-
-
-def conversation(user_id: str, conversation_id: str) -> Conversation:
-    """Return one conversation of the caller.
-
-    Raises:
-        ConversationNotFound: there is none such, or the caller is not in it.
-
-    """
-    return read(lambda connection: _seen_by(connection, user_id, conversation_id))
-
-
 def _ask(unit: UnitOfWork, user_id: str, asked: NewFriendRequest) -> Asked:
     locked = {row.id for row in repository.lock_users(unit.connection, user_id, asked.user_id)}
     if not {user_id, asked.user_id} <= locked:
@@ -227,7 +202,7 @@ def _accept_as(unit: UnitOfWork, user_id: str, request_id: str) -> Acceptance:
     if conversation_id is None:
         raise FriendRequestNotFound
     return Acceptance(
-        friend_request=_friend_request(row), conversation=_seen_by(unit.connection, user_id, conversation_id)
+        friend_request=_friend_request(row), conversation=seen_by(unit.connection, user_id, conversation_id)
     )
 
 
@@ -329,8 +304,8 @@ def _befriend(unit: UnitOfWork, row: sa.Row[Any]) -> Acceptance:
     else:  # they were friends before: it goes on with its history
         repository.set_open(unit.connection, _pair(asker, accepter), is_open=True)
 
-    seen_by_accepter = _seen_by(unit.connection, accepter, conversation_id)
-    seen_by_asker = _seen_by(unit.connection, asker, conversation_id)
+    seen_by_accepter = seen_by(unit.connection, accepter, conversation_id)
+    seen_by_asker = seen_by(unit.connection, asker, conversation_id)
     for user_id, seen in ((asker, seen_by_asker), (accepter, seen_by_accepter)):
         alone = UsersAudience(user_ids=[user_id])
         unit.announce(
@@ -347,20 +322,8 @@ def _request(connection: sa.Connection, request_id: str) -> FriendRequest:
     return _friend_request(row)
 
 
-def _seen_by(connection: sa.Connection, user_id: str, conversation_id: str) -> Conversation:
-    row = repository.find_conversation(connection, user_id, conversation_id)
-    if row is None:
-        raise ConversationNotFound
-    return _conversation(row)
-
-
 def _pair(one: str, other: str) -> str:
     return ":".join(sorted((one, other)))
-
-
-def _conversations_position(user_id: str, cursor: str) -> ConversationsPosition:
-    last_activity_at, conversation_id = decode_cursor(_CONVERSATIONS, user_id, cursor)
-    return ConversationsPosition(datetime.fromisoformat(last_activity_at), conversation_id)
 
 
 def _online(user_ids: Sequence[str]) -> set[str]:
@@ -391,28 +354,4 @@ def _friend_request(row: sa.Row[Any]) -> FriendRequest:
         status=row.status,
         created_at=row.created_at,
         decided_at=row.decided_at,
-    )
-
-
-def _conversation(row: sa.Row[Any]) -> Conversation:
-    return Conversation(
-        id=row.id,
-        kind=row.kind,
-        peer=public_profile(row, "peer_"),
-        last_message=_last_message(row),
-        last_seq=row.last_seq,
-        read_seq=row.read_seq,
-        unread_count=row.last_seq - row.read_seq - row.own_after_read,
-        muted=row.muted,
-        pinned=row.pinned,
-        created_at=row.created_at,
-        last_activity_at=row.last_activity_at,
-    )
-
-
-def _last_message(row: sa.Row[Any]) -> Message | None:
-    if row.last_message_id is None:
-        return None
-    return Message.model_validate(
-        {column.name: row._mapping[f"last_message_{column.name}"] for column in messages.c}  # noqa: SLF001
     )

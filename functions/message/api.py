@@ -6,7 +6,9 @@ from fastapi import Query, Response
 from hongyan.errors import (
     ClientIdConflict,
     ConversationNotFound,
+    GroupDissolved,
     InvalidCursor,
+    NotAMember,
     NotFriends,
     RateLimited,
     TokenInvalid,
@@ -33,9 +35,11 @@ handler = lambda_handler(app)
         **problems(
             TokenInvalid,
             NotFriends,
+            NotAMember,
             ConversationNotFound,
             ClientIdConflict,
             UserBlocked,
+            GroupDissolved,
             ValidationFailed,
             RateLimited,
         ),

@@ -101,16 +101,23 @@ def _people(events: Iterable[Event]) -> dict[str, list[str]]:
     return {e.event_id: _people_of(e, members, friends) for e in events}
 
 
-def _people_of(e: Event, members: dict[str, list[str]], friends: dict[str, list[str]]) -> list[str]:
+def _people_of(e: Event, members: dict[str, list[repository.Row]], friends: dict[str, list[str]]) -> list[str]:
     match e.audience:
-        case ConversationAudience(conversation_id=conversation_id):
-            return members[conversation_id]
+        case ConversationAudience(conversation_id=conversation_id, seq=seq):
+            return [member.user_id for member in members[conversation_id] if _is_told(member, seq)]
         case UsersAudience(user_ids=user_ids):
             return user_ids
         case FriendsAudience(user_id=user_id, with_own_devices=with_own_devices):
             return [user_id, *friends[user_id]] if with_own_devices else friends[user_id]
         case SessionAudience(user_id=user_id):
             return [user_id]
+
+
+def _is_told(member: repository.Row, seq: int | None) -> bool:
+    """Tell whether it concerns the member: a message who may read it, all else who is in the conversation now."""
+    if seq is None:
+        return member.left_seq is None
+    return bool(member.joined_seq < seq and (member.left_seq is None or seq <= member.left_seq))
 
 
 def _concerned(e: Event, open_connections: Iterable[Connection]) -> list[Connection]:

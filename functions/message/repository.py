@@ -1,8 +1,7 @@
 """The message module's SQL."""
 
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from hongyan.tables import blocks, conversations, friendships, members, messages
@@ -10,22 +9,17 @@ from hongyan.tables import blocks, conversations, friendships, members, messages
 Row = sa.Row[Any]
 
 
-def lock_conversation(connection: sa.Connection, conversation_id: str, user_id: str) -> Row | None:
-    """Lock the conversation and the member's place in it: who holds the lock takes the next seq."""
-    statement: sa.Select[Any] = (
-        sa.select(conversations.c.is_open, conversations.c.last_seq, members.c.read_seq, members.c.own_after_read)
-        .select_from(conversations)
-        .join(members, members.c.conversation_id == conversations.c.id)
-        .where(conversations.c.id == conversation_id, members.c.user_id == user_id)
-        .with_for_update()
-    )
-    return connection.execute(statement).first()
+class Window(NamedTuple):
+    """What somebody may read of a conversation: what comes after one seq, up to and including another."""
+
+    joined_seq: int
+    end_seq: int
 
 
 def lock_place(connection: sa.Connection, conversation_id: str, user_id: str) -> Row | None:
     """Lock a member's place in a conversation, and not the conversation: reading does not wait for sending."""
     statement: sa.Select[Any] = (
-        sa.select(members.c.read_seq, members.c.own_after_read)
+        sa.select(members.c.read_seq, members.c.own_after_read, members.c.left_seq)
         .where(members.c.conversation_id == conversation_id, members.c.user_id == user_id)
         .with_for_update()
     )
@@ -42,19 +36,36 @@ def has_blocked_peer(connection: sa.Connection, conversation_id: str, user_id: s
     return connection.execute(statement).first() is not None
 
 
-def find_last_seq(connection: sa.Connection, conversation_id: str) -> int:
-    """Return how far the conversation goes."""
-    statement = sa.select(conversations.c.last_seq).where(conversations.c.id == conversation_id)
-    last_seq: int = connection.execute(statement).scalar_one()
-    return last_seq
+def find_extent(connection: sa.Connection, conversation_id: str) -> Row:
+    """Return how far the conversation goes, and how many are in it when it is a group."""
+    statement: sa.Select[Any] = sa.select(conversations.c.last_seq, conversations.c.member_count)
+    return connection.execute(statement.where(conversations.c.id == conversation_id)).one()
 
 
-def is_member(connection: sa.Connection, conversation_id: str, user_id: str) -> bool:
-    """Tell whether the user is in the conversation."""
-    statement = sa.select(members.c.read_seq).where(
-        members.c.conversation_id == conversation_id, members.c.user_id == user_id
+def find_window(connection: sa.Connection, conversation_id: str, user_id: str) -> Window | None:
+    """Return what the user may read of a conversation, if they are or were in it."""
+    statement = (
+        sa.select(members.c.joined_seq, sa.func.coalesce(members.c.left_seq, conversations.c.last_seq))
+        .select_from(members)
+        .join(conversations, conversations.c.id == members.c.conversation_id)
+        .where(members.c.conversation_id == conversation_id, members.c.user_id == user_id)
     )
-    return connection.execute(statement).first() is not None
+    row = connection.execute(statement).first()
+    return None if row is None else Window(*row)
+
+
+def count_present(connection: sa.Connection, conversation_id: str, user_ids: Iterable[str]) -> int:
+    """Count those of the people who are in the conversation now."""
+    statement = (
+        sa.select(sa.func.count())
+        .select_from(members)
+        .where(
+            members.c.conversation_id == conversation_id,
+            members.c.user_id.in_(user_ids),
+            members.c.left_seq.is_(None),
+        )
+    )
+    return connection.scalar(statement) or 0
 
 
 def find_by_client_id(connection: sa.Connection, sender_id: str, client_id: str) -> Row | None:
@@ -63,67 +74,30 @@ def find_by_client_id(connection: sa.Connection, sender_id: str, client_id: str)
     return connection.execute(statement).first()
 
 
-def insert_message(connection: sa.Connection, **values: Any) -> None:
-    """Insert a message.
-
-    Raises:
-        sqlalchemy.exc.IntegrityError: the sender used the ``client_id`` in another conversation at this very moment.
-
-    """
-    connection.execute(sa.insert(messages).values(values))
-
-
-def advance(
-    connection: sa.Connection,
-    conversation_id: str,
-    sender_id: str,
-    *,
-    last_seq: int,
-    at: datetime,
-    read_seq: int,
-    own_after_read: int,
-) -> None:
-    """Note the conversation's new end and the sender's place in it, in one statement."""
-    connection.execute(
-        sa.update(conversations)
-        .where(
-            conversations.c.id == conversation_id,
-            members.c.conversation_id == conversations.c.id,
-            members.c.user_id == sender_id,
-        )
-        .values(
-            {
-                conversations.c.last_seq: last_seq,
-                conversations.c.last_activity_at: at,
-                members.c.read_seq: read_seq,
-                members.c.own_after_read: own_after_read,
-            }
-        )
-    )
-
-
-def list_before(connection: sa.Connection, conversation_id: str, before_seq: int | None, limit: int) -> Sequence[Row]:
-    """Return up to ``limit`` messages before a seq, or the newest, from new to old."""
-    statement = (
-        sa.select(messages)
-        .where(messages.c.conversation_id == conversation_id)
-        .order_by(messages.c.seq.desc())
-        .limit(limit)
-    )
+def list_before(
+    connection: sa.Connection, conversation_id: str, window: Window, before_seq: int | None, limit: int
+) -> Sequence[Row]:
+    """Return up to ``limit`` messages of a window before a seq, or the newest, from new to old."""
+    statement = _messages_in(conversation_id, window).order_by(messages.c.seq.desc()).limit(limit)
     if before_seq is not None:
         statement = statement.where(messages.c.seq < before_seq)
     return connection.execute(statement).all()
 
 
-def list_after(connection: sa.Connection, conversation_id: str, after_seq: int, limit: int) -> Sequence[Row]:
-    """Return up to ``limit`` messages after a seq, from old to new."""
-    statement = (
-        sa.select(messages)
-        .where(messages.c.conversation_id == conversation_id, messages.c.seq > after_seq)
-        .order_by(messages.c.seq)
-        .limit(limit)
+def list_after(
+    connection: sa.Connection, conversation_id: str, window: Window, after_seq: int, limit: int
+) -> Sequence[Row]:
+    """Return up to ``limit`` messages of a window after a seq, from old to new."""
+    statement = _messages_in(conversation_id, window).order_by(messages.c.seq).limit(limit)
+    return connection.execute(statement.where(messages.c.seq > after_seq)).all()
+
+
+def _messages_in(conversation_id: str, window: Window) -> sa.Select[Any]:
+    return sa.select(messages).where(
+        messages.c.conversation_id == conversation_id,
+        messages.c.seq > window.joined_seq,
+        messages.c.seq <= window.end_seq,
     )
-    return connection.execute(statement).all()
 
 
 def count_own_after(connection: sa.Connection, conversation_id: str, sender_id: str, seq: int) -> int:
@@ -145,14 +119,13 @@ def mark_read(connection: sa.Connection, conversation_id: str, user_id: str, seq
     )
 
 
-def list_members(connection: sa.Connection, conversation_ids: Sequence[str]) -> dict[str, list[str]]:
-    """Return the ids of the people in each of the conversations, in one statement."""
-    statement = sa.select(members.c.conversation_id, members.c.user_id).where(
-        members.c.conversation_id.in_(conversation_ids)
-    )
-    found: dict[str, list[str]] = {conversation_id: [] for conversation_id in conversation_ids}
+def list_members(connection: sa.Connection, conversation_ids: Sequence[str]) -> dict[str, list[Row]]:
+    """Return who is or was in each of the conversations, and what they may read of it, in one statement."""
+    columns = (members.c.conversation_id, members.c.user_id, members.c.joined_seq, members.c.left_seq)
+    statement: sa.Select[Any] = sa.select(*columns).where(members.c.conversation_id.in_(conversation_ids))
+    found: dict[str, list[Row]] = {conversation_id: [] for conversation_id in conversation_ids}
     for row in connection.execute(statement):
-        found[row.conversation_id].append(row.user_id)
+        found[row.conversation_id].append(row)
     return found
 
 

@@ -5,11 +5,13 @@ import json
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from hongyan import outbox, rate_limits
+from hongyan import outbox, rate_limits, timeline
 from hongyan.clock import now
 from hongyan.errors import (
     ClientIdConflict,
     ConversationNotFound,
+    GroupDissolved,
+    NotAMember,
     NotFriends,
     RateLimited,
     UserBlocked,
@@ -19,6 +21,7 @@ from hongyan.events import ConversationAudience, UsersAudience, event
 from hongyan.ids import new_id
 from hongyan.pagination import Page, decode_cursor, encode_cursor
 from hongyan.schemas import Message, ReadReceipt
+from hongyan.timeline import SMALL_GROUP, Place
 from hongyan.unit_of_work import UnitOfWork, perform, read
 from sqlalchemy.exc import IntegrityError
 
@@ -44,7 +47,6 @@ NEWEST = Range("before", None)
 
 # Enough to show that somebody goes on typing; what is over it is not shown and not refused.
 TYPING = rate_limits.at_most(5, 10, "typing")
-_TYPING_SHOWN_UP_TO = 50  # members (contract, WebSocket, typing)
 
 # 40 a second for half a minute: twice what one connection may send, and more than anybody types.
 SENDING = rate_limits.at_most(1_200, 30, "sending")
@@ -58,7 +60,9 @@ def send(sender_id: str, conversation_id: str, draft: NewMessage) -> Sent:
         ClientIdConflict: the sender has used the ``client_id`` for another message.
         NotFriends: it is a single, and the two are not friends, or the other side has blocked the sender.
         UserBlocked: it is a single, and the sender has blocked the other side.
-        ValidationFailed: it replies to a seq that is not there, or mentions somebody who is not in the conversation.
+        NotAMember: it is a group, and the sender has left it.
+        GroupDissolved: it is a group, and it is over.
+        ValidationFailed: it replies to a seq that the sender cannot read, or mentions somebody who is not there.
         RateLimited: the sender sends too much; without Redis nobody does.
 
     """
@@ -70,20 +74,18 @@ def show_typing(user_id: str, conversation_id: str, connection_id: str) -> None:
     """Show the others who are online that somebody is typing. It is not stored, nor sent again when it is lost.
 
     Raises:
-        ConversationNotFound: there is none such, or the user is not in it.
+        ConversationNotFound: there is none such, or the user was never in it.
+        NotFriends, UserBlocked, NotAMember, GroupDissolved: as for a message.
 
     """
-    present = read(lambda connection: repository.list_members(connection, [conversation_id]))[conversation_id]
-    if user_id not in present:
-        raise ConversationNotFound
-    if len(present) > _TYPING_SHOWN_UP_TO:
-        return
     try:
         rate_limits.take_if_counted(TYPING, connection_id)
     except RateLimited:
         return  # a hint too many is no mistake of the client's
-    others = UsersAudience(user_ids=[member for member in present if member != user_id])
-    outbox.announce_unstored(event("typing", others, conversation_id=conversation_id, user_id=user_id))
+    others = read(lambda connection: _others_who_see_typing(connection, user_id, conversation_id))
+    if others:
+        audience = UsersAudience(user_ids=others)
+        outbox.announce_unstored(event("typing", audience, conversation_id=conversation_id, user_id=user_id))
 
 
 def mark_read(user_id: str, conversation_id: str, seq: int) -> ReadReceipt:
@@ -91,7 +93,7 @@ def mark_read(user_id: str, conversation_id: str, seq: int) -> ReadReceipt:
 
     Raises:
         ConversationNotFound: there is none such, or the user is not in it.
-        ValidationFailed: the conversation does not go that far.
+        ValidationFailed: the conversation does not go that far, or not for the user, who has left it.
 
     """
     return perform(lambda unit: _mark_read(unit, user_id, conversation_id, seq))
@@ -125,38 +127,24 @@ def range_of(user_id: str, conversation_id: str, cursor: str) -> Range:
 
 
 def _send(unit: UnitOfWork, sender_id: str, conversation_id: str, draft: NewMessage) -> Sent:
-    place = repository.lock_conversation(unit.connection, conversation_id, sender_id)
+    place = timeline.lock(unit.connection, conversation_id, sender_id)
     if place is None:
         raise ConversationNotFound
     request_hash = _request_hash(conversation_id, draft)
     first = repository.find_by_client_id(unit.connection, sender_id, draft.client_id)
     if first is not None:
         return _sent_before(first, request_hash)
-    if not place.is_open:
-        has_blocked = repository.has_blocked_peer(unit.connection, conversation_id, sender_id)
-        raise UserBlocked if has_blocked else NotFriends
-    _check_references(unit, conversation_id, place.last_seq, draft)
+    _check_may_send(unit.connection, place)
+    _check_references(unit, place, draft)
 
     message = _new_message(sender_id, conversation_id, place.last_seq + 1, draft)
     try:
-        repository.insert_message(unit.connection, **_columns(message), request_hash=request_hash)
+        timeline.append(unit, place, message, request_hash)
     except IntegrityError:
         first = repository.find_by_client_id(unit.connection, sender_id, draft.client_id)
         if first is None:
             raise
         return _sent_before(first, request_hash)
-    # Whoever had read to the end has read their own message too; otherwise it only does not count as unread.
-    has_read_all = place.read_seq == place.last_seq
-    repository.advance(
-        unit.connection,
-        conversation_id,
-        sender_id,
-        last_seq=message.seq,
-        at=message.created_at,
-        read_seq=message.seq if has_read_all else place.read_seq,
-        own_after_read=0 if has_read_all else place.own_after_read + 1,
-    )
-    unit.announce(event("message.created", ConversationAudience(conversation_id=conversation_id), message=message))
     return Sent(message, is_new=True)
 
 
@@ -166,13 +154,33 @@ def _sent_before(first: sa.Row[Any], request_hash: bytes) -> Sent:
     return Sent(_message(first), is_new=False)
 
 
-def _check_references(unit: UnitOfWork, conversation_id: str, last_seq: int, draft: NewMessage) -> None:
-    if draft.reply_to_seq is not None and draft.reply_to_seq > last_seq:
-        raise ValidationFailed.at(["body", "reply_to_seq"], "there is no such message")
-    if not draft.mentions:
+def _others_who_see_typing(connection: sa.Connection, user_id: str, conversation_id: str) -> list[str]:
+    place = timeline.find(connection, conversation_id, user_id)
+    if place is None:
+        raise ConversationNotFound
+    _check_may_send(connection, place)
+    if (place.member_count or 0) > SMALL_GROUP:
+        return []
+    known = repository.list_members(connection, [conversation_id])[conversation_id]
+    return [member.user_id for member in known if member.left_seq is None and member.user_id != user_id]
+
+
+def _check_may_send(connection: sa.Connection, place: Place) -> None:
+    if place.left_seq is not None:
+        raise NotAMember
+    if place.is_open:
         return
-    present = repository.list_members(unit.connection, [conversation_id])[conversation_id]
-    if not set(draft.mentions) <= set(present):
+    if place.kind == "group":
+        raise GroupDissolved
+    has_blocked = repository.has_blocked_peer(connection, place.conversation_id, place.user_id)
+    raise UserBlocked if has_blocked else NotFriends
+
+
+def _check_references(unit: UnitOfWork, place: Place, draft: NewMessage) -> None:
+    if draft.reply_to_seq is not None and not place.joined_seq < draft.reply_to_seq <= place.last_seq:
+        raise ValidationFailed.at(["body", "reply_to_seq"], "there is no such message")
+    mentioned = set(draft.mentions)
+    if mentioned and repository.count_present(unit.connection, place.conversation_id, mentioned) < len(mentioned):
         raise ValidationFailed.at(["body", "mentions"], "mentions somebody who is not in the conversation")
 
 
@@ -195,7 +203,9 @@ def _mark_read(unit: UnitOfWork, user_id: str, conversation_id: str, seq: int) -
     place = repository.lock_place(unit.connection, conversation_id, user_id)
     if place is None:
         raise ConversationNotFound
-    if seq > repository.find_last_seq(unit.connection, conversation_id):
+    extent = repository.find_extent(unit.connection, conversation_id)
+    has_left = place.left_seq is not None
+    if seq > (place.left_seq if has_left else extent.last_seq):
         raise ValidationFailed.at(["body", "seq"], "the conversation does not go that far")
     if seq <= place.read_seq:
         return ReadReceipt(conversation_id=conversation_id, user_id=user_id, seq=place.read_seq)
@@ -205,7 +215,10 @@ def _mark_read(unit: UnitOfWork, user_id: str, conversation_id: str, seq: int) -
     )
     repository.mark_read(unit.connection, conversation_id, user_id, seq, own_after)
     receipt = ReadReceipt(conversation_id=conversation_id, user_id=user_id, seq=seq)
-    audience = ConversationAudience(conversation_id=conversation_id)
+    is_own_affair = has_left or (extent.member_count or 0) > SMALL_GROUP
+    audience = (
+        UsersAudience(user_ids=[user_id]) if is_own_affair else ConversationAudience(conversation_id=conversation_id)
+    )
     unit.announce(event("message.read", audience, **receipt.model_dump()))
     return receipt
 
@@ -213,20 +226,17 @@ def _mark_read(unit: UnitOfWork, user_id: str, conversation_id: str, seq: int) -
 def _history(
     connection: sa.Connection, user_id: str, conversation_id: str, wanted: Range, limit: int
 ) -> list[sa.Row[Any]]:
-    if not repository.is_member(connection, conversation_id, user_id):
+    window = repository.find_window(connection, conversation_id, user_id)
+    if window is None:
         raise ConversationNotFound
     if wanted.direction == "after" and wanted.seq is not None:
-        return list(repository.list_after(connection, conversation_id, wanted.seq, limit))
-    return list(repository.list_before(connection, conversation_id, wanted.seq, limit))
+        return list(repository.list_after(connection, conversation_id, window, wanted.seq, limit))
+    return list(repository.list_before(connection, conversation_id, window, wanted.seq, limit))
 
 
 def _request_hash(conversation_id: str, draft: NewMessage) -> bytes:
     asked = {"conversation_id": conversation_id, **draft.model_dump(mode="json")}
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).digest()
-
-
-def _columns(message: Message) -> dict[str, Any]:
-    return message.model_dump(exclude={"reactions", "edited_at", "recalled_at"})
 
 
 def _message(row: sa.Row[Any]) -> Message:

@@ -9,6 +9,7 @@ from hongyan.errors import (
     FileNotFound,
     FileNotUsable,
     InvalidCursor,
+    OwnerMustHandOver,
     PhoneNotRegistered,
     PhoneTaken,
     RateLimited,
@@ -106,7 +107,7 @@ def change_avatar(change: AvatarChange, caller: Caller) -> Self:
     return service.change_avatar(caller, change.file_id)
 
 
-@app.delete("/v1/users/me", status_code=204, responses=problems(TokenInvalid, UserNotFound))
+@app.delete("/v1/users/me", status_code=204, responses=problems(TokenInvalid, UserNotFound, OwnerMustHandOver))
 def close_account(caller: Caller) -> None:
     """Close one's account, for good. Others keep the history they had with it."""
     service.close_account(caller)

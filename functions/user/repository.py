@@ -121,6 +121,45 @@ def list_friend_ids(connection: sa.Connection, user_id: str) -> list[str]:
     return list(connection.scalars(sa.select(friendships.c.friend_id).where(friendships.c.user_id == user_id)))
 
 
+def lock_groups(connection: sa.Connection, user_id: str) -> Sequence[Row]:
+    """Lock and return the groups that go on and that the user is in, and their role in each."""
+    statement: sa.Select[Any] = (
+        sa.select(conversations.c.id, members.c.role)
+        .select_from(conversations)
+        .join(members, members.c.conversation_id == conversations.c.id)
+        .where(
+            members.c.user_id == user_id,
+            members.c.left_seq.is_(None),
+            conversations.c.kind == "group",
+            conversations.c.is_open,
+        )
+        .order_by(conversations.c.id)
+        .with_for_update()
+    )
+    return connection.execute(statement).all()
+
+
+def leave_groups(connection: sa.Connection, user_id: str, group_ids: Sequence[str], at: datetime) -> None:
+    """End the user's membership of locked groups, where each now stands."""
+    connection.execute(
+        sa.update(conversations)
+        .where(
+            conversations.c.id.in_(group_ids),
+            members.c.conversation_id == conversations.c.id,
+            members.c.user_id == user_id,
+            members.c.left_seq.is_(None),
+        )
+        .values(
+            {
+                conversations.c.member_count: conversations.c.member_count - 1,
+                members.c.left_seq: conversations.c.last_seq,
+                members.c.left_at: at,
+                members.c.role: None,
+            }
+        )
+    )
+
+
 def leave_everybody(connection: sa.Connection, user_id: str, at: datetime) -> None:
     """End the user's friendships on both sides, their open requests both ways, and the blocks that they made.
 

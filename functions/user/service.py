@@ -10,6 +10,7 @@ from hongyan.errors import (
     CredentialsInvalid,
     FileNotFound,
     FileNotUsable,
+    OwnerMustHandOver,
     PhoneNotRegistered,
     PhoneTaken,
     Problem,
@@ -17,7 +18,7 @@ from hongyan.errors import (
     UserNotFound,
     ValidationFailed,
 )
-from hongyan.events import FriendsAudience, UsersAudience, event
+from hongyan.events import ConversationAudience, FriendsAudience, UsersAudience, event
 from hongyan.ids import is_id, new_id
 from hongyan.profiles import public_profile
 from hongyan.schemas import User
@@ -113,10 +114,11 @@ def change_phone(principal: Principal, proof: PhoneProof) -> Self:
 def close_account(principal: Principal) -> None:
     """Close the caller's account, at once and for good.
 
-    Sessions and friendships end, username and phone are free for others, and what is left is a row without anything
-    that says whose it was: others keep the history they had.
+    Sessions and friendships end, groups are left, username and phone are free for others, and what is left is a row
+    without anything that says whose it was: others keep the history they had.
 
     Raises:
+        OwnerMustHandOver: the caller owns a group that goes on, and hands it over or dissolves it first.
         UserNotFound: it is closed already.
 
     """
@@ -269,6 +271,7 @@ def _change_avatar(unit: UnitOfWork, user_id: str, file_id: str | None) -> Self:
 def _close_account(unit: UnitOfWork, user_id: str) -> list[logins.EndedSession]:
     if repository.lock_user(unit.connection, user_id) is None:
         raise UserNotFound
+    _leave_groups(unit, user_id)
     friend_ids = repository.list_friend_ids(unit.connection, user_id)
     if friend_ids:
         unit.announce(event("friend.removed", UsersAudience(user_ids=friend_ids), user_id=user_id))
@@ -288,6 +291,19 @@ def _close_account(unit: UnitOfWork, user_id: str) -> list[logins.EndedSession]:
     )
     _announce_change(unit, row, UsersAudience(user_ids=friend_ids))
     return ended
+
+
+def _leave_groups(unit: UnitOfWork, user_id: str) -> None:
+    groups = repository.lock_groups(unit.connection, user_id)
+    if any(group.role == "owner" for group in groups):
+        raise OwnerMustHandOver
+    if not groups:
+        return
+    repository.leave_groups(unit.connection, user_id, [group.id for group in groups], now())
+    for group in groups:
+        audience = ConversationAudience(conversation_id=group.id)
+        change = {"conversation_id": group.id, "user_id": user_id, "change": "left", "by_user_id": user_id}
+        unit.announce(event("member.changed", audience, **change))
 
 
 def _announce_change(unit: UnitOfWork, row: sa.Row[Any], audience: FriendsAudience | UsersAudience) -> None:

@@ -10,6 +10,7 @@ from hongyan import stores
 
 from tests.support.deployment import Deployment
 from tests.support.gateway import LambdaContext
+from tests.support.groups import a_crowd_of_friends, a_group, fill, remove
 from tests.support.people import Person, a_text
 from tests.support.template import load
 
@@ -163,6 +164,77 @@ def test_the_list_of_conversations_is_one_statement_however_many_there_are(perso
 
     assert len(listed) == friends
     assert len(statements.texts) == 1, statements.texts
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_the_list_of_groups_and_singles_is_one_statement_and_so_is_a_later_page(person: People, groups: int) -> None:
+    alice, bob, carol = person("alice"), person("bob"), person("carol")
+    group_ids = [a_group(alice, bob, carol)]
+    body = {"name": "x", "member_ids": [bob.id, carol.id]}
+    group_ids += [alice.post("/v1/conversations", body).json["id"] for _ in range(groups - 1)]
+    remove(bob, group_ids[0], bob)
+
+    with counted() as first:
+        page = bob.get("/v1/conversations?limit=1").json
+    alice.say(group_ids[-1], "while bob pages")
+    with counted() as second:
+        assert bob.get(f"/v1/conversations?limit=100&cursor={page['next_cursor']}").json["items"]
+
+    assert (len(first.texts), len(second.texts)) == (1, 1), (first.texts, second.texts)
+
+
+@pytest.mark.parametrize("others", [2, 499])
+def test_a_group_is_made_by_as_many_statements_whoever_is_in_it(person: People, others: int) -> None:
+    alice = person("alice")
+    crowd = a_crowd_of_friends(alice, others)
+    alice.get("/v1/users/me")
+
+    with counted() as statements:
+        assert alice.post("/v1/conversations", {"name": "x", "member_ids": crowd}).status == 201
+
+    assert len(statements.texts) == 10, statements.texts
+    assert statements.commits == 2
+
+
+@pytest.mark.parametrize(("size", "added"), [(3, 1), (3, 500), (9_000, 500)])
+def test_people_join_by_as_many_statements_however_many_they_are(person: People, size: int, added: int) -> None:
+    alice, bob, carol = person("alice"), person("bob"), person("carol")
+    group = a_group(alice, bob, carol)
+    fill(group, size - 3)
+    crowd = a_crowd_of_friends(alice, added)
+
+    with counted() as statements:
+        assert alice.post(f"/v1/conversations/{group}/members", {"user_ids": crowd}).status == 200
+
+    assert len(statements.texts) == 11, statements.texts
+    assert statements.commits == 2
+
+
+@pytest.mark.parametrize("size", [10, 1_000, 10_000])
+def test_a_send_to_a_group_costs_the_same_however_large_it_is(person: People, size: int) -> None:
+    alice, bob, carol = person("alice"), person("bob"), person("carol")
+    group = a_group(alice, bob, carol)
+    fill(group, size - 3)
+
+    with counted() as statements:
+        alice.say(group, "hello")
+
+    assert len(statements.texts) == 6, statements.texts
+
+
+@pytest.mark.parametrize("size", [3, 50, 51, 1_000])
+def test_a_new_name_and_a_leaving_cost_the_same_however_large_a_group_is(person: People, size: int) -> None:
+    alice, bob, carol = person("alice"), person("bob"), person("carol")
+    group = a_group(alice, bob, carol)
+    fill(group, size - 3)
+
+    with counted() as renaming:
+        alice.patch(f"/v1/conversations/{group}", {"name": "new"})
+    with counted() as leaving:
+        remove(bob, group, bob)
+
+    assert len(renaming.texts) == (9 if size <= 50 else 8), renaming.texts
+    assert len(leaving.texts) == 7, leaving.texts
 
 
 def test_a_page_of_history_is_two_statements(pair: Pair) -> None:

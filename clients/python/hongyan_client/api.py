@@ -23,6 +23,7 @@ from hongyan_client.errors import (
 from hongyan_client.live import Live, Pace
 from hongyan_client.models import (
     Accepted,
+    Added,
     Blocked,
     Conversation,
     Device,
@@ -32,12 +33,14 @@ from hongyan_client.models import (
     Friend,
     FriendRequest,
     Me,
+    Member,
     Message,
     OwnSession,
     Page,
     Problem,
     Purpose,
     Reading,
+    Role,
     SentCode,
     Session,
     Ticket,
@@ -290,7 +293,7 @@ class HongyanClient:
         """Return all whom one has blocked."""
         return await self._all(Blocked, "/v1/blocks", {})
 
-    # Conversations and messages.
+    # Conversations.
 
     async def conversations(self) -> list[Conversation]:
         """Return all conversations, newest activity first."""
@@ -300,6 +303,57 @@ class HongyanClient:
         """Return one conversation. Raises NotFound."""
         answer = await self._act("GET", f"/v1/conversations/{_segment(conversation_id)}", repeatable=True)
         return _parse(Conversation, answer)
+
+    async def set_settings(
+        self, conversation_id: str, *, muted: bool | None = None, pinned: bool | None = None
+    ) -> Conversation:
+        """Mute or pin a conversation for oneself. Raises NotFound."""
+        wanted = {name: value for name, value in (("muted", muted), ("pinned", pinned)) if value is not None}
+        path = f"/v1/conversations/{_segment(conversation_id)}/settings"
+        return _parse(Conversation, await self._act("PATCH", path, wanted, repeatable=True))
+
+    # Groups. All raise NotFound for what one never was in, Forbidden for what one's role does not include or after
+    # leaving, Conflict in a single and in a dissolved group.
+
+    async def create_group(self, name: str, member_ids: Sequence[str]) -> Conversation:
+        """Make a group of oneself, who owns it, and 2 to 499 friends. Raises ValidationFailed, naming who is none."""
+        body = {"name": name, "member_ids": list(member_ids)}
+        return _parse(Conversation, await self._act("POST", "/v1/conversations", body))
+
+    async def change_group(self, conversation_id: str, **card: str | None) -> Conversation:
+        """Change ``name``, ``announcement`` or ``avatar_file_id``; what is left out stays."""
+        path = f"/v1/conversations/{_segment(conversation_id)}"
+        return _parse(Conversation, await self._act("PATCH", path, card, repeatable=True))
+
+    async def dissolve_group(self, conversation_id: str) -> None:
+        """End a group, for good; everyone keeps what was said in it."""
+        await self._act("DELETE", f"/v1/conversations/{_segment(conversation_id)}")
+
+    async def members(self, conversation_id: str) -> list[Member]:
+        """Return who is in a group."""
+        return await self._all(Member, f"/v1/conversations/{_segment(conversation_id)}/members", {})
+
+    async def add_members(self, conversation_id: str, user_ids: Sequence[str]) -> list[Member]:
+        """Add up to 500 friends, all or none; returns those who were not in it before. Raises ValidationFailed."""
+        path = f"/v1/conversations/{_segment(conversation_id)}/members"
+        answer = await self._act("POST", path, {"user_ids": list(user_ids)}, repeatable=True)
+        return list(_parse(Added, answer).items)
+
+    async def remove_member(self, conversation_id: str, user_id: str) -> None:
+        """Remove somebody, or oneself: leave. Raises Conflict for an owner, who must hand over first."""
+        await self._act("DELETE", f"/v1/conversations/{_segment(conversation_id)}/members/{_segment(user_id)}")
+
+    async def set_role(self, conversation_id: str, user_id: str, role: Role) -> Member:
+        """Make a member an admin, or an admin a member."""
+        path = f"/v1/conversations/{_segment(conversation_id)}/members/{_segment(user_id)}"
+        return _parse(Member, await self._act("PATCH", path, {"role": role}, repeatable=True))
+
+    async def hand_over(self, conversation_id: str, user_id: str) -> Conversation:
+        """Make another member the owner and oneself an admin. Raises ValidationFailed for who is no member."""
+        path = f"/v1/conversations/{_segment(conversation_id)}/owner"
+        return _parse(Conversation, await self._act("PUT", path, {"user_id": user_id}))
+
+    # Messages.
 
     async def send(self, draft: Draft) -> Message:
         """Store a message; the same draft again returns the first message.

@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 Item = TypeVar("Item")
 
 Direction = Literal["incoming", "outgoing"]
+Role = Literal["admin", "member"]
 Purpose = Literal["register", "login", "change_phone", "reset_password"]
 
 
@@ -182,11 +183,20 @@ class Message(Model):
 
 
 class Conversation(Model):
-    """A conversation as one sees it oneself; ``peer`` is the other person of a single one."""
+    """A conversation as one sees it oneself.
+
+    ``peer`` is the other person of a single one. A group has ``name`` and ``avatar``, and while one is in it
+    ``member_count``, ``announcement`` and one's own ``role``: owner, admin or member.
+    """
 
     id: str
     kind: str
     peer: User | None = None
+    name: str | None = None
+    avatar: Avatar | None = None
+    member_count: int | None = None
+    announcement: str | None = None
+    role: str | None = None
     last_message: Message | None = None
     last_seq: int
     read_seq: int
@@ -195,6 +205,20 @@ class Conversation(Model):
     pinned: bool
     created_at: AwareDatetime
     last_activity_at: AwareDatetime
+
+
+class Member(Model):
+    """Somebody who is in a group; ``role`` is owner, admin or member."""
+
+    user: User
+    role: str
+    joined_at: AwareDatetime
+
+
+class Added(Model):
+    """Whom a request has added to a group."""
+
+    items: Sequence[Member]
 
 
 class Accepted(Model):

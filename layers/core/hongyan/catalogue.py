@@ -105,6 +105,34 @@ CATALOGUE: dict[str, dict[Language, Words]] = {
         "en": Words("Not friends", "You can read this conversation; to write in it again, become friends again."),
         "zh": Words("不是好友", "您可以查看此会话；重新成为好友后才能继续发送消息。"),
     },
+    "not_a_member": {
+        "en": Words("Not a member", "You left this group. You can read what was said until then."),
+        "zh": Words("不是群成员", "您已离开该群，只能查看离开之前的消息。"),
+    },
+    "not_permitted": {
+        "en": Words("Not permitted", "Your role in this group does not include this. Ask its owner."),
+        "zh": Words("没有权限", "您在该群中的角色无权进行此操作，请联系群主。"),
+    },
+    "member_not_found": {
+        "en": Words("Member not found", "This person is not in the group."),
+        "zh": Words("群成员不存在", "该群中没有这个人。"),
+    },
+    "not_a_group": {
+        "en": Words("Not a group", "This is a conversation of two; only a group has members and a card."),
+        "zh": Words("不是群聊", "这是单聊；只有群聊才有成员和群资料。"),
+    },
+    "group_dissolved": {
+        "en": Words("Group dissolved", "The group was dissolved. You can read what was said in it."),
+        "zh": Words("群已解散", "该群已解散，您仍可查看其中的消息。"),
+    },
+    "group_full": {
+        "en": Words("Group full", "A group has at most 10,000 members; nobody was added."),
+        "zh": Words("群已满", "群成员最多 10,000 人，未添加任何人。"),
+    },
+    "owner_must_hand_over": {
+        "en": Words("Owner must hand over", "You own this group. Make somebody else its owner first, or dissolve it."),
+        "zh": Words("请先转让群主", "您是该群群主，请先将群主转让他人，或解散该群。"),
+    },
     "friend_not_found": {
         "en": Words("Friend not found", "You have no such friend."),
         "zh": Words("好友不存在", "您没有这个好友。"),

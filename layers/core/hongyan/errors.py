@@ -4,12 +4,13 @@
     ├── BadRequest 400          MalformedJson · InvalidCursor · InvalidFrame · UnknownAction
     ├── Unauthenticated 401     TokenInvalid · CredentialsInvalid · RefreshTokenInvalid · RefreshTokenReused ·
     │                           SessionEnded
-    ├── Forbidden 403           NotFriends
+    ├── Forbidden 403           NotFriends · NotAMember · NotPermitted
     ├── NotFound 404            RouteNotFound · UserNotFound · FriendRequestNotFound · ConversationNotFound ·
-    │                           SessionNotFound · FileNotFound · PhoneNotRegistered · FriendNotFound
+    │                           SessionNotFound · FileNotFound · PhoneNotRegistered · FriendNotFound ·
+    │                           MemberNotFound
     ├── MethodNotAllowed 405
     ├── Conflict 409            UsernameTaken · PhoneTaken · AlreadyFriends · FriendRequestDecided · ClientIdConflict ·
-    │                           UserBlocked
+    │                           UserBlocked · NotAGroup · GroupDissolved · GroupFull · OwnerMustHandOver
     ├── Gone 410                VerificationCodeExpired
     ├── TooLarge 413             BodyTooLarge · FrameTooLarge
     ├── UnsupportedMediaType 415
@@ -138,6 +139,18 @@ class NotFriends(Forbidden):
     code = "not_friends"
 
 
+class NotAMember(Forbidden):
+    """The caller was in the group, and may read what was said until they left."""
+
+    code = "not_a_member"
+
+
+class NotPermitted(Forbidden):
+    """The caller's role in the group does not include this (architecture, Who may what in a group)."""
+
+    code = "not_permitted"
+
+
 class NotFound(Problem):
     """It does not exist, or the caller may not see it: ids cannot be probed."""
 
@@ -178,6 +191,12 @@ class FriendNotFound(NotFound):
     """The caller has no such friend."""
 
     code = "friend_not_found"
+
+
+class MemberNotFound(NotFound):
+    """Nobody of this id is in the group."""
+
+    code = "member_not_found"
 
 
 class FileNotFound(NotFound):
@@ -239,6 +258,30 @@ class ClientIdConflict(Conflict):
     """The sender has used this ``client_id`` for another message."""
 
     code = "client_id_conflict"
+
+
+class NotAGroup(Conflict):
+    """The conversation is a single: nobody joins or leaves it, and it has no card."""
+
+    code = "not_a_group"
+
+
+class GroupDissolved(Conflict):
+    """The group is over. It can be read, and nothing else."""
+
+    code = "group_dissolved"
+
+
+class GroupFull(Conflict):
+    """The group would have more than 10,000 members."""
+
+    code = "group_full"
+
+
+class OwnerMustHandOver(Conflict):
+    """The owner cannot leave or take another role: a group always has one. Hand it over first, or dissolve it."""
+
+    code = "owner_must_hand_over"
 
 
 class VerificationCodeExpired(Problem):

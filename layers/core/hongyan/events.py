@@ -14,6 +14,8 @@ EventType = Literal[
     "friend.removed",
     "conversation.created",
     "conversation.updated",
+    "conversation.removed",
+    "member.changed",
     "message.created",
     "message.read",
     "presence.changed",
@@ -24,10 +26,15 @@ EventType = Literal[
 
 
 class ConversationAudience(BaseModel):
-    """Whoever is in the conversation when the event is pushed: one row, however large the group."""
+    """Whoever is in the conversation when the event is pushed: one row, however large the group.
+
+    With a ``seq`` it is about that message, and for those who may read it: not for who joined after it was sent, and
+    still for who left between.
+    """
 
     kind: Literal["conversation"] = "conversation"
     conversation_id: str
+    seq: int | None = None
 
 
 class UsersAudience(BaseModel):

@@ -53,6 +53,9 @@ Nickname = Annotated[
 SearchText = Annotated[
     str, StringConstraints(min_length=1, max_length=64), AfterValidator(_one_line), AfterValidator(_not_blank)
 ]
+GroupName = Annotated[
+    str, StringConstraints(min_length=1, max_length=64), AfterValidator(_one_line), AfterValidator(_not_blank)
+]
 # A key that a client chose: an id of a message or a device.
 ClientKey = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_one_line)]
 Seq = Annotated[int, Field(ge=1, lt=2**63)]
@@ -83,7 +86,7 @@ class Message(BaseModel):
     seq: int
     client_id: str
     sender_id: str
-    type: Literal["text"]
+    type: Literal["text", "system"]
     content: dict[str, Any]
     reply_to_seq: int | None
     mentions: list[str]
@@ -93,12 +96,24 @@ class Message(BaseModel):
     recalled_at: Timestamp | None = None
 
 
+Role = Literal["owner", "admin", "member"]
+
+
 class Conversation(BaseModel):
-    """A conversation as one member sees it."""
+    """A conversation as one member sees it.
+
+    A single has a ``peer``; a group has a ``name`` and an ``avatar``, and for its members a ``member_count``, an
+    ``announcement`` and their own ``role``. What one does not have is null.
+    """
 
     id: str
-    kind: Literal["single"]
-    peer: User
+    kind: Literal["single", "group"]
+    peer: User | None
+    name: str | None
+    avatar: Avatar | None
+    member_count: int | None
+    announcement: str | None
+    role: Role | None
     last_message: Message | None
     last_seq: int
     read_seq: int

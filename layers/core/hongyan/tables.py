@@ -188,15 +188,21 @@ conversations = sa.Table(
     sa.Column("kind", sa.String(8), nullable=False),
     # The two user ids of a single in ascending order: one single per pair, whoever makes it.
     sa.Column("pair", mysql.CHAR(53, charset="ascii", collation="ascii_bin"), nullable=True),
-    # Whether it takes messages: a single does while its two are friends and neither has blocked the other. Changed
-    # under the row's lock, which senders hold too, so that nothing is stored after it was closed.
+    # Whether it takes messages: a single does while its two are friends and neither has blocked the other, a group
+    # until it is dissolved. Changed under the row's lock, which senders hold too: nothing is stored after.
     sa.Column("is_open", sa.Boolean, nullable=False, server_default="1"),
     sa.Column("last_seq", sa.BigInteger, nullable=False),
     sa.Column("last_activity_at", UtcDateTime, nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
+    # The card of a group; a single has none of it. `member_count` is kept under the row's lock.
+    sa.Column("name", sa.String(64), nullable=True),
+    sa.Column("announcement", sa.String(2000), nullable=True),
+    sa.Column("avatar_file_id", _id(), nullable=True),
+    sa.Column("member_count", sa.Integer, nullable=True),
     sa.UniqueConstraint("pair", name="uq_conversations_pair"),
 )
 
+# Who left a group keeps the row, and with it what was said until then. Who comes back has it start anew.
 members = sa.Table(
     "members",
     metadata,
@@ -209,6 +215,13 @@ members = sa.Table(
     sa.Column("muted", sa.Boolean, nullable=False),
     sa.Column("pinned", sa.Boolean, nullable=False),
     sa.Column("joined_at", UtcDateTime, nullable=False),
+    # Of a group's present member: owner, admin, member. NULL in singles and for who left.
+    sa.Column("role", sa.String(8), nullable=True),
+    # The member may read what comes after `joined_seq`, and nothing after `left_seq` when they left. `read_seq` is
+    # never before `joined_seq`.
+    sa.Column("joined_seq", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("left_seq", sa.BigInteger, nullable=True),
+    sa.Column("left_at", UtcDateTime, nullable=True),
     sa.Index("ix_members_user", "user_id", "conversation_id"),
 )
 

@@ -9,6 +9,7 @@ from hongyan import stores
 from hongyan.tables import messages, outbox
 
 from tests.support.deployment import Deployment
+from tests.support.groups import a_group
 from tests.support.people import Person
 
 People = Callable[[str], Person]
@@ -82,3 +83,30 @@ def test_a_stranger_cannot_show_typing(person: People, deployment: Deployment) -
 
     assert answer["data"]["code"] == "conversation_not_found"
     assert screen.events == []
+
+
+def test_nobody_sees_typing_of_a_former_friend(person: People, deployment: Deployment) -> None:
+    alice, bob = person("alice"), person("bob")
+    conversation_id = alice.befriend(bob)
+    bob.delete(f"/v1/friends/{alice.id}")
+    deployment.drain()
+    screen = bob.connect()
+
+    answer = alice.connect().send(action="typing", id="1", conversation_id=conversation_id)
+    deployment.push()
+
+    assert answer["data"]["code"] == "not_friends"
+    assert screen.events == []
+
+
+def test_typing_in_a_group_is_shown_to_the_members_that_are_in_it_now(person: People, deployment: Deployment) -> None:
+    owner, stays, left = person("owner"), person("stays"), person("left")
+    conversation_id = a_group(owner, stays, left)
+    left.delete(f"/v1/conversations/{conversation_id}/members/{left.id}")
+    deployment.drain()
+    screens = [stays.connect(), left.connect()]
+
+    owner.connect().type(conversation_id)
+    deployment.push()
+
+    assert [[event["type"] for event in screen.events] for screen in screens] == [["typing"], []]

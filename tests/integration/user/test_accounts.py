@@ -6,15 +6,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import pytest
-import sqlalchemy as sa
-from hongyan import stores
-from hongyan.clock import now
-from hongyan.ids import new_id
-from hongyan.tables import files
 
 from tests.support.deployment import Deployment
 from tests.support.gateway import Response, request
 from tests.support.people import PASSWORD, Person, a_device
+from tests.support.uploads import an_upload
 
 People = Callable[[str], Person]
 
@@ -335,25 +331,6 @@ def test_old_passwords_are_not_guessed_with_a_token(person: People) -> None:
     tries = [alice.put("/v1/users/me/password", change).code for _ in range(11)]
 
     assert tries == ["credentials_invalid"] * 10 + ["rate_limited"]
-
-
-def an_upload(owner: Person, *, purpose: str = "avatar", completed: bool = True) -> str:
-    file_id = new_id()
-    with stores.engine().begin() as connection:
-        connection.execute(
-            sa.insert(files).values(
-                id=file_id,
-                owner_id=owner.id,
-                purpose=purpose,
-                name="portrait.png",
-                mime="image/png",
-                size=1,
-                sha256=bytes(32),
-                created_at=now(),
-                completed_at=now() if completed else None,
-            )
-        )
-    return file_id
 
 
 def test_a_completed_upload_becomes_ones_avatar_and_everybody_sees_it(person: People) -> None:

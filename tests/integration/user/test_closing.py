@@ -10,6 +10,7 @@ from functions.user import codes
 from functions.user.service import CLOSED_NICKNAME
 from tests.support.deployment import Deployment
 from tests.support.gateway import request
+from tests.support.groups import a_group, roles
 from tests.support.people import PASSWORD, Person, a_device
 from tests.support.phones import Phone
 
@@ -139,3 +140,33 @@ def test_what_a_closed_account_still_tries_within_its_tokens_last_seconds_change
 
     assert answer.code == "user_not_found"
     assert person("bob").get(f"/v1/users/{alice.id}").json["nickname"] == CLOSED_NICKNAME
+
+
+def test_groups_are_left_and_their_members_told(person: People, deployment: Deployment) -> None:
+    owner, alice, carol = person("owner"), person("alice"), person("carol")
+    group_id = a_group(owner, alice, carol)
+    alice.say(group_id, "goodbye")
+    deployment.drain()
+    screen = carol.connect()
+
+    close(alice)
+    deployment.push()
+
+    change = {"conversation_id": group_id, "user_id": alice.id, "change": "left", "by_user_id": alice.id}
+    assert [event["data"] for event in screen.events if event["type"] == "member.changed"] == [change]
+    assert set(roles(owner, group_id)) == {owner.id, carol.id}
+    assert owner.conversation(group_id)["member_count"] == 2
+    assert carol.history(group_id)[-1]["content"] == {"text": "goodbye"}
+
+
+def test_whoever_owns_a_group_hands_it_over_or_dissolves_it_before(person: People) -> None:
+    alice, bob, carol = person("alice"), person("bob"), person("carol")
+    group_id = a_group(alice, bob, carol)
+
+    refused = alice.delete("/v1/users/me")
+
+    assert (refused.status, refused.code) == (409, "owner_must_hand_over")
+    assert alice.get("/v1/users/me").json["username"] == alice.username
+    assert alice.put(f"/v1/conversations/{group_id}/owner", {"user_id": bob.id}).status == 200
+    close(alice)
+    assert set(roles(bob, group_id)) == {bob.id, carol.id}
