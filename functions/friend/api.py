@@ -153,11 +153,13 @@ def get_conversation(conversation_id: str, caller: Caller) -> Conversation:
     return conversations.conversation(caller.user_id, known_id(conversation_id, ConversationNotFound))
 
 
-_IN_GROUP = (TokenInvalid, ConversationNotFound, NotAGroup, NotAMember, ValidationFailed)
+_IN_GROUP = (TokenInvalid, ConversationNotFound, NotAGroup, NotAMember)
 _CHANGING = (*_IN_GROUP, GroupDissolved, NotPermitted)
 
 
-@app.patch("/v1/conversations/{conversation_id}", responses=problems(*_CHANGING, FileNotFound, FileNotUsable))
+@app.patch(
+    "/v1/conversations/{conversation_id}", responses=problems(*_CHANGING, FileNotFound, FileNotUsable, ValidationFailed)
+)
 def change_group(conversation_id: str, body: GroupChange, caller: Caller) -> Conversation:
     """Change a group's name, announcement or avatar. What is left out stays as it is."""
     return groups.change_card(caller.user_id, known_id(conversation_id, ConversationNotFound), body)
@@ -178,7 +180,7 @@ def change_settings(conversation_id: str, body: Settings, caller: Caller) -> Con
     return conversations.change_settings(caller.user_id, known_id(conversation_id, ConversationNotFound), body)
 
 
-@app.get("/v1/conversations/{conversation_id}/members", responses=problems(*_IN_GROUP, InvalidCursor))
+@app.get("/v1/conversations/{conversation_id}/members", responses=problems(*_IN_GROUP, InvalidCursor, ValidationFailed))
 def list_members(
     conversation_id: str, caller: Caller, limit: Limit = 20, cursor: CursorParameter = None
 ) -> Page[Member]:
@@ -186,7 +188,7 @@ def list_members(
     return groups.list_members(caller.user_id, known_id(conversation_id, ConversationNotFound), cursor, limit)
 
 
-@app.post("/v1/conversations/{conversation_id}/members", responses=problems(*_CHANGING, GroupFull))
+@app.post("/v1/conversations/{conversation_id}/members", responses=problems(*_CHANGING, GroupFull, ValidationFailed))
 def add_members(conversation_id: str, body: NewMembers, caller: Caller) -> AddedMembers:
     """Add friends of the caller to a group, all or none. Who is in it already is left out of the answer."""
     return groups.add_members(caller.user_id, known_id(conversation_id, ConversationNotFound), body.user_ids)
@@ -194,7 +196,7 @@ def add_members(conversation_id: str, body: NewMembers, caller: Caller) -> Added
 
 @app.patch(
     "/v1/conversations/{conversation_id}/members/{user_id}",
-    responses=problems(*_CHANGING, MemberNotFound, OwnerMustHandOver),
+    responses=problems(*_CHANGING, MemberNotFound, OwnerMustHandOver, ValidationFailed),
 )
 def change_role(conversation_id: str, user_id: str, body: RoleChange, caller: Caller) -> Member:
     """Make a member an admin, or an admin a member."""
@@ -213,7 +215,7 @@ def remove_member(conversation_id: str, user_id: str, caller: Caller) -> None:
     groups.remove(caller.user_id, conversation_id, known_id(user_id, MemberNotFound))
 
 
-@app.put("/v1/conversations/{conversation_id}/owner", responses=problems(*_CHANGING))
+@app.put("/v1/conversations/{conversation_id}/owner", responses=problems(*_CHANGING, ValidationFailed))
 def hand_over(conversation_id: str, body: NewOwner, caller: Caller) -> Conversation:
     """Make another member the owner of a group; the caller becomes an admin."""
     return groups.hand_over(caller.user_id, known_id(conversation_id, ConversationNotFound), body.user_id)

@@ -8,7 +8,10 @@ from hongyan.clock import now
 from hongyan.ids import new_id
 from hongyan.tables import conversations, friendships, members, users
 
+from tests.support.gateway import Response, Socket
 from tests.support.people import Person
+
+Team = tuple[Person, Person, Person, str]
 
 
 def a_group(owner: Person, *others: Person, name: str = "鸿雁 team") -> str:
@@ -21,12 +24,12 @@ def a_group(owner: Person, *others: Person, name: str = "鸿雁 team") -> str:
     return group_id
 
 
-def invite(someone: Person, group_id: str, *others: Person) -> Any:
+def invite(someone: Person, group_id: str, *others: Person) -> Response:
     """Add people to a group and return the answer."""
     return someone.post(f"/v1/conversations/{group_id}/members", {"user_ids": [other.id for other in others]})
 
 
-def remove(someone: Person, group_id: str, other: Person) -> Any:
+def remove(someone: Person, group_id: str, other: Person) -> Response:
     """Remove somebody from a group, or leave it, and return the answer."""
     return someone.delete(f"/v1/conversations/{group_id}/members/{other.id}")
 
@@ -43,6 +46,16 @@ def happenings(someone: Person, group_id: str) -> list[str]:
         message["content"]["event"] if message["type"] == "system" else message["content"]["text"]
         for message in someone.history(group_id, limit=100)
     ]
+
+
+def heard(screen: Socket) -> list[tuple[str, Any]]:
+    """Return what a socket was told, by type, since events come in any order."""
+    return sorted(((event["type"], event["data"]) for event in screen.events), key=lambda told: told[0])
+
+
+def types(screen: Socket) -> list[str]:
+    """Return of what types the events were that a socket was told."""
+    return [kind for kind, _ in heard(screen)]
 
 
 def a_crowd_of_friends(someone: Person, count: int) -> list[str]:

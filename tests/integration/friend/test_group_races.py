@@ -10,20 +10,12 @@ from hongyan import stores
 from hongyan.tables import conversations, members, messages
 
 from tests.support.gateway import Response
-from tests.support.groups import a_group, happenings, invite, remove, roles
+from tests.support.groups import Team, happenings, invite, remove, roles
 from tests.support.people import Person
 
 People = Callable[[str], Person]
-Team = tuple[Person, Person, Person, str]
 
 _ROUNDS = 5
-
-
-@pytest.fixture
-def team(person: People) -> Team:
-    """Alice owns a group with Bob and Carol."""
-    alice, bob, carol = person("alice"), person("bob"), person("carol")
-    return alice, bob, carol, a_group(alice, bob, carol)
 
 
 def at_once(*calls: Callable[[], Response]) -> list[Response]:
