@@ -18,7 +18,8 @@ from functions.friend import conversation_repository as repository
 from functions.friend.conversation_repository import Position
 from functions.friend.schemas import Settings
 
-_CONVERSATIONS = "conversations"
+# Not the name of the release before, whose cursors held no moment: they are refused like any of another list.
+_CONVERSATIONS = "conversations-as-of"
 
 
 def list_conversations(user_id: str, cursor: str | None, limit: int) -> Page[Conversation]:
