@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bench import cold_start
+from bench import cold_start, groups
 from bench.people import Account, befriend, make_accounts, socket_address
 from local.stack import Stack
 
@@ -32,7 +32,24 @@ def main() -> None:
         prefix = f"bench-{int(time.time())}"
         sequential(stack, rest_url, f"{prefix}-s")
         burst(rest_url, f"{prefix}-b")
+    group_operations()
     cold_starts()
+
+
+def group_operations() -> None:
+    """Count what each operation in a group costs, by the size of the group."""
+    costs = groups.measure()
+    sizes = [f"{size:,}" for size in groups.SIZES]
+    print("\n## What is done in groups: SQL statements, and time as a multiple of that in a group of 10\n")
+    headings = [*(f"statements, {size}" for size in sizes), *(f"time, {size}" for size in sizes)]
+    print(f"| operation | {' | '.join(headings)} |")
+    print("|---|" + "---|" * len(headings))
+    smallest = costs[groups.SIZES[0]]
+    for operation, least in smallest.items():
+        row = [costs[size].get(operation) for size in groups.SIZES]
+        statements = [str(cost.statements) if cost else "–" for cost in row]
+        ratios = [f"{cost.seconds / least.seconds:.1f}" if cost else "–" for cost in row]
+        print(f"| {operation} | {' | '.join(statements)} | {' | '.join(ratios)} |")
 
 
 def sequential(stack: Stack, rest_url: str, prefix: str) -> None:

@@ -1,48 +1,18 @@
 """How many statements the hot paths cost, however much there is: a rise is a decision, not an accident."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
 
 import pytest
-import sqlalchemy as sa
 from hongyan import stores
 
 from tests.support.deployment import Deployment
 from tests.support.gateway import LambdaContext
 from tests.support.groups import a_crowd_of_friends, a_group, fill, remove
 from tests.support.people import Person, a_text
+from tests.support.statements import counted
 from tests.support.template import load
 
 People = Callable[[str], Person]
-
-
-class Statements:
-    """What was sent to the database."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-        self.commits = 0
-
-
-@contextmanager
-def counted() -> Iterator[Statements]:
-    statements = Statements()
-
-    def note(_c: Any, _cursor: Any, text: str, *_: Any) -> None:
-        statements.texts.append(text)
-
-    def note_commit(_c: Any) -> None:
-        statements.commits += 1
-
-    engine = stores.engine()
-    sa.event.listen(engine, "before_cursor_execute", note)
-    sa.event.listen(engine, "commit", note_commit)
-    try:
-        yield statements
-    finally:
-        sa.event.remove(engine, "before_cursor_execute", note)
-        sa.event.remove(engine, "commit", note_commit)
 
 
 @pytest.fixture
