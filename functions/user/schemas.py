@@ -26,7 +26,7 @@ class PhoneProof(RequestBody):
     """That a phone is one's own: the code that was sent to it."""
 
     phone: Phone
-    code_id: Annotated[str, StringConstraints(max_length=36)]
+    code_id: Id
     code: Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$")]
 
 

@@ -1,5 +1,9 @@
 """A group through the deployed template: made, talked in, grown, changed, left, handed over, dissolved."""
 
+import asyncio
+import os
+import sys
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -13,8 +17,9 @@ from hongyan_client import (
     ValidationFailed,
 )
 
+from local.stack import Stack
 from tests.e2e.conftest import Join
-from tests.e2e.people import Person, Screen, screen
+from tests.e2e.people import PASSWORD, PATIENCE_SECONDS, Person, Screen, screen
 
 
 def a_text(conversation_id: str, text: str) -> Draft:
@@ -116,3 +121,53 @@ async def test_unread_counts_are_each_members_own(join: Join) -> None:
     assert seen[owner.id].unread_count == 1
     assert seen[two.id].unread_count == 1
     assert (seen[two.id].muted, seen[two.id].pinned, seen[one.id].muted) == (True, True, False)
+
+
+async def hongyan(home: Path, endpoint: str, profile: str, *arguments: str, typed: str = "") -> str:
+    """Run the command line as somebody and return what it prints."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "from hongyan_client.cli import main; main()", *arguments, "--profile", profile),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=os.environ | {"HONGYAN_ENDPOINT": endpoint, "HONGYAN_HOME": str(home), "PYTHONUTF8": "1"},
+    )
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        out, err = await process.communicate(typed.encode())
+    assert process.returncode == 0, err.decode()
+    return out.decode()
+
+
+async def test_a_group_on_the_command_line(stack: Stack, join: Join, tmp_path: Path) -> None:
+    people = {name: await join(name) for name in ("ann", "ben", "cat")}
+    ann, ben, cat = people.values()
+    await befriended(ann, ben, cat)
+
+    async def run(name: str, *arguments: str, typed: str = "") -> str:
+        return await hongyan(tmp_path, stack.endpoints.rest_url, name, *arguments, typed=typed)
+
+    for name, person in people.items():
+        await run(name, "login", person.username, "--password-stdin", typed=f"{PASSWORD}\n")
+    title = f"team {uuid4().hex[:8]}"
+
+    assert f"Made {title} (3)" in await run("ann", "group", "create", title, ben.username, cat.username)
+    assert f"{title} (3)  member" in await run("ben", "group", "list")
+    assert "is admin now" in await run("ann", "group", "role", title, ben.username, "admin")
+    await run("ben", "group", "announce", title, "tea at five")
+    await run("cat", "chat", title, typed="hello from cat\n")
+    seen = await run("ben", "chat", title)
+    assert f"– {ann.username} made the group {title} with you, {cat.username}" in seen
+    assert f"{cat.username}: hello from cat" in seen
+    assert "is muted now" in await run("cat", "group", "mute", title)
+    assert f"Left {title}" in await run("cat", "group", "leave", title)
+    assert f"owns {title}" in await run("ann", "group", "hand-over", title, ben.username)
+    listed = await run("ben", "group", "members", title)
+    assert {line.split()[1]: line.split()[-1] for line in listed.splitlines()} == {
+        ann.username: "admin",
+        ben.username: "owner",
+    }
+    assert f"Added {cat.username}" in await run("ann", "group", "add", title, cat.username)
+    assert f"Removed {cat.username}" in await run("ben", "group", "remove", title, cat.username)
+    assert "It is renamed" in await run("ben", "group", "rename", title, f"renamed {title}")
+    assert "is over" in await run("ben", "group", "dissolve", f"renamed {title}", "--yes")
+    assert f"renamed {title} (2)" in await run("ann", "conversations")

@@ -137,7 +137,7 @@ class World:
 
     def body(self, endpoint: str, role: str, caller: Person | None) -> Any:
         is_owner = caller is self.owner
-        proof = {"phone": f"+86135{next(_numbers):08}", "code_id": "none", "code": "123456"}
+        proof = {"phone": f"+86135{next(_numbers):08}", "code_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "code": "123456"}
         bodies: dict[str, Callable[[], Any]] = {
             "POST /v1/users": lambda: {"username": f"new-{next(_numbers)}", "password": PASSWORD},
             "POST /v1/verification-codes": lambda: {"phone": proof["phone"], "purpose": "login"},

@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 import unicodedata
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -20,6 +20,20 @@ from hongyan_client.models import Conversation, Friend, Message, User
 
 _HISTORY = 20
 _QUIT = "/quit"
+
+# What the system messages of a group say, behind the name of whoever did it.
+_HAPPENED = {
+    "group_created": "made the group {name} with {others}",
+    "members_added": "added {others}",
+    "member_left": "left",
+    "member_removed": "removed {others}",
+    "role_changed": "made {others} {role}",
+    "owner_changed": "made {others} the owner",
+    "group_renamed": "named the group {name}",
+    "announcement_changed": "changed the announcement",
+    "avatar_changed": "changed the picture",
+    "group_dissolved": "ended the group",
+}
 _LAST_READ_SECONDS = 10.0
 
 
@@ -57,15 +71,32 @@ async def find_conversation(client: HongyanClient, friend: Friend) -> Conversati
     raise HongyanError(f"There is no conversation with {friend.user.username}.")
 
 
-class Chat:
-    """One person's view of one conversation with a friend."""
+def find_group(conversations: list[Conversation], wanted: str) -> Conversation:
+    """Return the group of this id or name. Raises HongyanError for none or several."""
+    word = wanted.casefold()
+    groups = [conversation for conversation in conversations if conversation.kind == "group"]
+    found = [group for group in groups if group.id.casefold() == word]
+    found = found or [group for group in groups if (group.name or "").casefold() == word]
+    if not found:
+        raise HongyanError(f"You have no group {wanted!r}; `hongyan group list` lists them.")
+    if len(found) > 1:
+        raise HongyanError(f"Several groups are called {wanted!r}: {', '.join(group.id for group in found)}.")
+    return found[0]
 
-    def __init__(self, live: Live, conversation: Conversation, friend: Friend, own_id: str) -> None:
+
+class Chat:
+    """One person's view of one conversation; ``remarks`` are what they call others, whatever those call themselves."""
+
+    def __init__(
+        self, live: Live, conversation: Conversation, people: Sequence[User], remarks: Mapping[str, str], own_id: str
+    ) -> None:
         self._live = live
         self._conversation_id = conversation.id
         self._own_id = own_id
-        self._friend = friend
-        self._call(friend.user)
+        self._remarks = remarks
+        self._names: dict[str, str] = {}
+        for person in people:
+            self._call(person)
         self._pending: list[str] = []
         self._sending: set[asyncio.Task[None]] = set()
         self._only_others = False
@@ -155,7 +186,7 @@ class Chat:
             match event:
                 case MessageEvent(message=message) if message.conversation_id == self._conversation_id:
                     self.show(message)
-                case UserUpdated(user=user) if user.id == self._friend.user.id:
+                case UserUpdated(user=user) if user.id in self._names:
                     self._call(user)
                 case ConnectionLost():
                     print("       Connection lost; reconnecting.", file=sys.stderr)  # noqa: T201
@@ -163,18 +194,32 @@ class Chat:
                     print("       Connected again.", file=sys.stderr)  # noqa: T201
 
     def _call(self, user: User) -> None:
-        """Call the friend by one's own remark, else by what they call themselves."""
-        self._name = printable(self._friend.remark or user.nickname or user.username)
+        """Call somebody by one's own remark, else by what they call themselves."""
+        self._names[user.id] = printable(self._remarks.get(user.id) or user.nickname or user.username)
+
+    def _name(self, user_id: str) -> str:
+        # Somebody who came after the chat began, or has left, is known by their id alone.
+        return "you" if user_id == self._own_id else self._names.get(user_id, user_id)
 
     def show(self, message: Message) -> None:
-        """Print one message, and have it marked as read when it is the friend's."""
+        """Print one message, and have it marked as read when it is somebody else's."""
         own = message.sender_id == self._own_id
-        if message.type == "text" and not (own and self._only_others):
+        if not (own and self._only_others):
             time = message.created_at.astimezone().strftime("%H:%M")
-            print(f"{time}  {'you' if own else self._name}: {printable(message.text or '(recalled)')}", flush=True)  # noqa: T201
+            print(f"{time}  {self._line(message)}", flush=True)  # noqa: T201
         if not own and message.seq > self._shown_seq:
             self._shown_seq = message.seq
             self._unmarked.set()
+
+    def _line(self, message: Message) -> str:
+        if message.type != "system":
+            return f"{self._name(message.sender_id)}: {printable(message.text or f'({message.type})')}"
+        content = message.content
+        others = ", ".join(self._name(user_id) for user_id in content.get("user_ids", []))
+        happened = _HAPPENED.get(content.get("event", ""), "changed something")
+        return f"– {self._name(message.sender_id)} " + happened.format(
+            others=others, name=printable(str(content.get("name", ""))), role=content.get("role", "")
+        )
 
     async def _keep_marking_read(self) -> None:
         while True:
@@ -194,19 +239,18 @@ class Chat:
             print(f"       Not marked as read: {error}", file=sys.stderr)  # noqa: T201
 
 
-async def chat(client: HongyanClient, friend_name: str, stay_seconds: float | None) -> bool:
-    """Chat with a friend; return whether everything typed was stored.
+async def chat(client: HongyanClient, whom: str, stay_seconds: float | None) -> bool:
+    """Chat with a friend or in a group; return whether everything typed was stored.
 
     Without a terminal on standard input the lines come from there; then ``stay_seconds`` is how long to listen on.
     """
-    friend = find_friend(await client.friends(), friend_name)
-    conversation = await find_conversation(client, friend)
+    conversation, people, remarks = await _find(client, whom)
     me = await client.me()
     history = await client.history(conversation.id, limit=_HISTORY)
     seen = history.items[-1].seq if history.items else conversation.last_seq
     async with client.live(since={conversation.id: seen}) as live:
         through_pipes = not sys.stdin.isatty()
-        view = Chat(live, conversation, friend, me.id)
+        view = Chat(live, conversation, people, remarks, me.id)
         for message in history.items:
             view.show(message)
         if through_pipes:
@@ -214,6 +258,19 @@ async def chat(client: HongyanClient, friend_name: str, stay_seconds: float | No
         else:
             await view.in_terminal()
         return not view.refused
+
+
+async def _find(client: HongyanClient, whom: str) -> tuple[Conversation, Sequence[User], Mapping[str, str]]:
+    """Return the conversation with a friend or of a group, who is in it, and one's own names for them."""
+    friends = await client.friends()
+    remarks = {friend.user.id: friend.remark for friend in friends if friend.remark}
+    groups = [each for each in await client.conversations() if each.kind == "group"]
+    if any(whom.casefold() in {each.id.casefold(), (each.name or "").casefold()} for each in groups):
+        group = find_group(groups, whom)
+        is_in_it = group.role is not None
+        return group, [member.user for member in await client.members(group.id)] if is_in_it else [], remarks
+    friend = find_friend(friends, whom)
+    return await find_conversation(client, friend), [friend.user], remarks
 
 
 async def _lines_of_stdin() -> AsyncIterator[str]:

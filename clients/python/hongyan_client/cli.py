@@ -1,6 +1,5 @@
 """The command line `hongyan`."""
 
-import asyncio
 import re
 import signal
 import sys
@@ -10,15 +9,16 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from hongyan_client import group_cli
 from hongyan_client.api import HongyanClient
 from hongyan_client.chat import chat as run_chat
 from hongyan_client.chat import printable
-from hongyan_client.errors import HongyanError, TooManyRequests, ValidationFailed
-from hongyan_client.models import FriendRequest, OwnSession, Purpose, User
-from hongyan_client.profile import Profile, find_endpoint
+from hongyan_client.command import EndpointOption, ProfileOption, named, run
+from hongyan_client.errors import HongyanError, ValidationFailed
+from hongyan_client.models import Conversation, FriendRequest, OwnSession, Purpose, User
+from hongyan_client.profile import Profile
 
 _ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
-_INTERRUPTED = 130
 _MOST_FOUND = 100
 _RELATIONS = {
     "requested": "  asked by you",
@@ -31,14 +31,8 @@ _RELATIONS = {
 Answer = TypeVar("Answer")
 
 app = typer.Typer(help="Chat over Hongyan.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(group_cli.app, name="group")
 
-EndpointOption = Annotated[
-    str | None,
-    typer.Option("--endpoint", help="Address of the server; else HONGYAN_ENDPOINT, else .local/endpoints.json here."),
-]
-ProfileOption = Annotated[
-    str, typer.Option("--profile", help="Whose session: one name for each person on this machine.")
-]
 PhoneOption = Annotated[
     str | None, typer.Option(metavar="PHONE", help="A phone in place of the username: a code is sent to it.")
 ]
@@ -69,7 +63,7 @@ def register(
             raise _one_way_in()
         typer.echo(f"Registered {made.username}, id {made.id}. Now log in: hongyan login {way_in}")
 
-    _run(work, endpoint, profile)
+    run(work, endpoint, profile)
 
 
 @app.command()
@@ -94,7 +88,7 @@ def login(
             raise _one_way_in()
         typer.echo(f"Logged in as {session.user.username}.")
 
-    _run(work, endpoint, profile)
+    run(work, endpoint, profile)
 
 
 @app.command()
@@ -105,7 +99,7 @@ def logout(endpoint: EndpointOption = None, profile: ProfileOption = "default") 
         await client.logout()
         typer.echo("Logged out.")
 
-    _run(work, endpoint, profile)
+    run(work, endpoint, profile)
 
 
 @app.command()
@@ -124,7 +118,7 @@ def reset_password(
         await _with_code(client, phone, "reset_password", partial(client.reset_password, new_password=password))
         typer.echo("The password is changed, and all sessions have ended. Now log in: hongyan login")
 
-    _run(work, endpoint, profile)
+    run(work, endpoint, profile)
 
 
 @app.command()
@@ -134,7 +128,7 @@ def sessions(endpoint: EndpointOption = None, profile: ProfileOption = "default"
     async def work(client: HongyanClient, _: Profile) -> None:
         typer.echo("\n".join(_told(session) for session in await client.sessions()))
 
-    _run(work, endpoint, profile)
+    run(work, endpoint, profile)
 
 
 @app.command()
@@ -149,7 +143,7 @@ def end_session(
         await client.end_session(session)
         typer.echo("The session has ended.")
 
-    _run(work, endpoint, profile)
+    run(work, endpoint, profile)
 
 
 @app.command()
@@ -168,7 +162,7 @@ def close_account(
         await client.close_account()
         typer.echo(f"The account {username} is closed.")
 
-    _run(work, endpoint, profile)
+    run(work, endpoint, profile)
 
 
 @app.command()
@@ -177,9 +171,9 @@ def me(endpoint: EndpointOption = None, profile: ProfileOption = "default") -> N
 
     async def work(client: HongyanClient, _: Profile) -> None:
         own = await client.me()
-        typer.echo(f"{_named(own)}\nid {own.id}")
+        typer.echo(f"{named(own)}\nid {own.id}")
 
-    _run(work, endpoint, profile)
+    run(work, endpoint, profile)
 
 
 @app.command(name="profile")
@@ -195,9 +189,9 @@ def change_profile(
         if nickname is None and description is None:
             raise HongyanError("What is to change? Give --nickname, --description or both.")
         own = await client.change_profile(nickname=nickname, description=description)
-        typer.echo(f"{_named(own)}{_quoted(own.description)}")
+        typer.echo(f"{named(own)}{_quoted(own.description)}")
 
-    _run(work, endpoint, profile)
+    run(work, endpoint, profile)
 
 
 @app.command()
@@ -210,12 +204,12 @@ def search(
 
     async def work(client: HongyanClient, _: Profile) -> None:
         page = await client.search_users(" ".join(words))
-        lines = [f"{user.id}  {_named(user)}{_RELATIONS.get(user.relation, '')}" for user in page.items]
+        lines = [f"{user.id}  {named(user)}{_RELATIONS.get(user.relation, '')}" for user in page.items]
         if page.next_cursor:
             lines.append("There are more: say more of the name.")
         typer.echo("\n".join(lines) or "Nobody is called like that.")
 
-    _run(work, endpoint, profile)
+    run(work, endpoint, profile)
 
 
 @app.command()
@@ -230,11 +224,11 @@ def add(
     async def work(client: HongyanClient, _: Profile) -> None:
         request = await client.request_friend(await _user_id(client, user), message)
         if request.status == "accepted":
-            typer.echo(f"You and {_named(_other(request, client))} are friends now.")
+            typer.echo(f"You and {named(_other(request, client))} are friends now.")
         else:
-            typer.echo(f"Asked {_named(request.to_user)}.")
+            typer.echo(f"Asked {named(request.to_user)}.")
 
-    _run(work, endpoint, profile)
+    run(work, endpoint, profile)
 
 
 @app.command()
@@ -247,13 +241,13 @@ def requests(endpoint: EndpointOption = None, profile: ProfileOption = "default"
             *(("to", request) for request in await client.friend_requests("outgoing")),
         ]
         lines = [
-            f"{request.id}  {word} {_named(_other(request, client))}{_quoted(request.message)}"
+            f"{request.id}  {word} {named(_other(request, client))}{_quoted(request.message)}"
             for word, request in waiting
             if request.status == "pending"
         ]
         typer.echo("\n".join(lines) or "No friend request waits for an answer.")
 
-    _run(work, endpoint, profile)
+    run(work, endpoint, profile)
 
 
 @app.command()
@@ -271,9 +265,9 @@ def accept(
             raise HongyanError(f"No friend request of {request!r}; `hongyan requests` lists them.")
         await client.accept_friend_request(wanted.id)
         name = printable(wanted.from_user.username)
-        typer.echo(f"You and {_named(wanted.from_user)} are friends now: hongyan chat {name}")
+        typer.echo(f"You and {named(wanted.from_user)} are friends now: hongyan chat {name}")
 
-    _run(work, endpoint, profile)
+    run(work, endpoint, profile)
 
 
 @app.command()
@@ -281,10 +275,10 @@ def friends(endpoint: EndpointOption = None, profile: ProfileOption = "default")
     """List one's friends."""
 
     async def work(client: HongyanClient, _: Profile) -> None:
-        lines = [f"{friend.user.id}  {_named(friend.user)}" for friend in await client.friends()]
+        lines = [f"{friend.user.id}  {named(friend.user)}" for friend in await client.friends()]
         typer.echo("\n".join(lines) or "No friends yet: hongyan add USER")
 
-    _run(work, endpoint, profile)
+    run(work, endpoint, profile)
 
 
 @app.command()
@@ -294,18 +288,18 @@ def conversations(endpoint: EndpointOption = None, profile: ProfileOption = "def
     async def work(client: HongyanClient, _: Profile) -> None:
         lines = []
         for conversation in await client.conversations():
-            name = _named(conversation.peer) if conversation.peer else conversation.id
+            name = named(conversation.peer) if conversation.peer else _group_named(conversation)
             last = conversation.last_message.text if conversation.last_message else None
             unread = f"  {conversation.unread_count} unread" if conversation.unread_count else ""
             lines.append(f"{name}{unread}{_quoted(last or '')}")
         typer.echo("\n".join(lines) or "No conversations yet: hongyan add USER")
 
-    _run(work, endpoint, profile)
+    run(work, endpoint, profile)
 
 
 @app.command()
 def chat(
-    friend: Annotated[str, typer.Argument(help="Username, nickname or id of a friend.")],
+    whom: Annotated[str, typer.Argument(help="Username, nickname or id of a friend; name or id of a group.")],
     stay: Annotated[
         float | None,
         typer.Option("--for", metavar="SECONDS", min=0, help="After the last line of piped input, listen this long."),
@@ -313,39 +307,21 @@ def chat(
     endpoint: EndpointOption = None,
     profile: ProfileOption = "default",
 ) -> None:
-    """Chat with a friend: type a line and it is sent, theirs appear above; /quit leaves.
+    """Chat with a friend or in a group: type a line and it is sent, theirs appear above; /quit leaves.
 
     When standard input is not a terminal, each of its lines is sent, and the command ends when all are acknowledged.
     """
 
     async def work(client: HongyanClient, _: Profile) -> None:
-        if not await run_chat(client, friend, stay):
+        if not await run_chat(client, whom, stay):
             raise typer.Exit(1)
 
-    _run(work, endpoint, profile)
+    run(work, endpoint, profile)
 
 
 def main() -> None:
     """Run the command line."""
     app()
-
-
-def _run(work: Callable[[HongyanClient, Profile], Awaitable[None]], endpoint: str | None, profile_name: str) -> None:
-    """Do a command's work; what goes wrong is one sentence on standard error, and exit code 1."""
-
-    async def connected() -> None:
-        address = find_endpoint(endpoint)
-        profile = Profile(profile_name, address)
-        async with HongyanClient(address, store=profile) as client:
-            await work(client, profile)
-
-    try:
-        asyncio.run(connected())
-    except (HongyanError, OSError) as error:
-        typer.echo(_sentence(error), err=True)
-        raise typer.Exit(1) from error
-    except KeyboardInterrupt as error:
-        raise typer.Exit(_INTERRUPTED) from error
 
 
 def _ask(question: str, *, hidden: bool = False, twice: bool = False) -> str:
@@ -408,12 +384,6 @@ def _one_way_in() -> HongyanError:
     return HongyanError("Give a username, which has a password, or --phone, which is sent a code: one of the two.")
 
 
-def _sentence(error: Exception) -> str:
-    if isinstance(error, TooManyRequests) and error.retry_after is not None:
-        return f"{error} That is {error.retry_after:g} s."
-    return str(error)
-
-
 async def _user_id(client: HongyanClient, user: str) -> str:
     if _ID.fullmatch(user.upper()):
         return user.upper()
@@ -439,9 +409,9 @@ def _other(request: FriendRequest, client: HongyanClient) -> User:
     return request.from_user if request.to_user.id == own_id else request.to_user
 
 
-def _named(user: User) -> str:
-    nickname = printable(user.nickname)
-    return user.username if nickname in {"", user.username} else f"{user.username} ({nickname})"
+def _group_named(group: Conversation) -> str:
+    count = "" if group.member_count is None else f" ({group.member_count})"
+    return f"{printable(group.name or group.id)}{count}"
 
 
 def _quoted(text: str) -> str:

@@ -148,9 +148,16 @@ def test_a_code_for_another_purpose_is_wrong(phone: Phones) -> None:
     assert register(phone().prove("login")).code == "verification_code_wrong"
 
 
-@pytest.mark.parametrize("code_id", ["01ARZ3NDEKTSV4RRFFQ69G5FAV", "nothing", ""])
-def test_a_code_that_was_never_sent_is_wrong(phone: Phones, code_id: str) -> None:
-    assert register(Proof(phone().number, code_id, "123456")).code == "verification_code_wrong"
+def test_a_code_that_was_never_sent_is_wrong(phone: Phones) -> None:
+    assert register(Proof(phone().number, "01ARZ3NDEKTSV4RRFFQ69G5FAV", "123456")).code == "verification_code_wrong"
+
+
+@pytest.mark.parametrize("code_id", ["nothing", "", "编号", "x" * 100, "01arz3ndektsv4rrffq69g5fav"])
+def test_what_cannot_be_the_id_of_a_code_is_refused_as_such(phone: Phones, code_id: str) -> None:
+    answer = register(Proof(phone().number, code_id, "123456"))
+
+    assert answer.code == "validation_failed"
+    assert answer.json["errors"][0]["loc"] == ["body", "code_id"]
 
 
 @pytest.mark.parametrize("code", ["", "12345", "1234567", "１２３４５６", "12345a", 123456])
