@@ -20,6 +20,8 @@ class RequestBody(BaseModel):
 
 
 def _without_controls(text: str) -> str:
+    if any(unicodedata.category(character) == "Cs" for character in text):
+        raise ValueError("holds half a character")  # a lone surrogate, which JSON can name and UTF-8 cannot hold
     if any(unicodedata.category(character) == "Cc" and character not in "\n\r\t" for character in text):
         raise ValueError("holds a control character")
     return text
