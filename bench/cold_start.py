@@ -23,18 +23,25 @@ _CORE = (
     "tenacity",
 )
 _WEB = ("fastapi", "mangum")
+_ACCOUNT = ("argon2", "phonenumbers")
 
 # Each handler's module, and what it cannot do without.
 FUNCTIONS = {
-    "functions.user.api": (*_CORE, *_WEB, "argon2"),
+    "functions.user.api": (*_CORE, *_WEB, *_ACCOUNT, "limits.strategies"),
+    "functions.user.codes_api": (
+        *(*_CORE, *_WEB, *_ACCOUNT),
+        *("limits.strategies", "alibabacloud_dysmsapi20170525.client"),
+    ),
+    "functions.user.index": (*_CORE, "aws_lambda_powertools.utilities.batch"),
     "functions.user.authorizer": _CORE,
     "functions.friend.api": (*_CORE, *_WEB),
-    "functions.message.api": (*_CORE, *_WEB),
-    "functions.message.socket": _CORE,
+    "functions.message.api": (*_CORE, *_WEB, "limits.strategies"),
+    "functions.message.socket": (*_CORE, "limits.strategies"),
     "functions.message.push": (*_CORE, "aws_lambda_powertools.utilities.batch"),
     "functions.message.sweep": _CORE,
     "functions.ws_connect.authorizer": _CORE,
     "functions.ws_connect.connect": _CORE,
+    "functions.ws_connect.sweep": _CORE,
 }
 
 

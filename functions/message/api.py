@@ -17,7 +17,7 @@ from hongyan.errors import (
 )
 from hongyan.pagination import Page
 from hongyan.schemas import Message, ReadReceipt, Seq
-from hongyan.web import Caller, CursorParameter, Limit, create_app, known_id, lambda_handler, problems
+from hongyan.web import Caller, CursorParameter, Limit, SourceAddress, create_app, known_id, lambda_handler, problems
 
 from functions.message import service
 from functions.message.schemas import NewMessage, ReadMark
@@ -45,9 +45,9 @@ handler = lambda_handler(app)
         ),
     },
 )
-def send(conversation_id: str, body: NewMessage, caller: Caller, response: Response) -> Message:
+def send(conversation_id: str, body: NewMessage, caller: Caller, address: SourceAddress, response: Response) -> Message:
     """Send a message. It is stored before the answer."""
-    sent = service.send(caller.user_id, known_id(conversation_id, ConversationNotFound), body)
+    sent = service.send(caller.user_id, known_id(conversation_id, ConversationNotFound), body, address)
     response.status_code = 201 if sent.is_new else 200
     return sent.message
 

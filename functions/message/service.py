@@ -50,9 +50,10 @@ TYPING = rate_limits.at_most(5, 10, "typing")
 
 # 40 a second for half a minute: twice what one connection may send, and more than anybody types.
 SENDING = rate_limits.at_most(1_200, 30, "sending")
+SENDING_FROM_ADDRESS = rate_limits.at_most(12_000, 30, "sending-from-address")  # an office shares one
 
 
-def send(sender_id: str, conversation_id: str, draft: NewMessage) -> Sent:
+def send(sender_id: str, conversation_id: str, draft: NewMessage, address: str) -> Sent:
     """Store a message under the conversation's next seq. The same ``client_id`` again returns the first message.
 
     Raises:
@@ -63,10 +64,11 @@ def send(sender_id: str, conversation_id: str, draft: NewMessage) -> Sent:
         NotAMember: it is a group, and the sender has left it.
         GroupDissolved: it is a group, and it is over.
         ValidationFailed: it replies to a seq that the sender cannot read, or mentions somebody who is not there.
-        RateLimited: the sender sends too much; without Redis nobody does.
+        RateLimited: the sender, or the source address, sends too much; without Redis nobody does.
 
     """
     rate_limits.take_if_counted(SENDING, sender_id)
+    rate_limits.take_if_counted(SENDING_FROM_ADDRESS, rate_limits.subscriber(address))
     return perform(lambda unit: _send(unit, sender_id, conversation_id, draft))
 
 

@@ -17,7 +17,7 @@ def handler(event: LambdaEvent, context: Any) -> dict[str, Any]:  # noqa: ARG001
 
 def _send(frame: Frame) -> Answer:
     wanted = frame.parse(SendFrame)
-    sent = service.send(frame.principal.user_id, wanted.conversation_id, wanted.message)
+    sent = service.send(frame.principal.user_id, wanted.conversation_id, wanted.message, frame.source_address)
     return Answer("ack", {"message": sent.message.model_dump(mode="json")})
 
 

@@ -148,6 +148,7 @@ def get_profiles(body: UserIds, caller: Caller) -> Users:  # noqa: ARG001  # for
 def search(
     q: Annotated[SearchText, Query(description="A name or a part of one, an id, or a whole phone number.")],
     caller: Caller,
+    address: SourceAddress,
     limit: Limit = 20,
     cursor: CursorParameter = None,
 ) -> Page[FoundUser]:
@@ -155,7 +156,7 @@ def search(
 
     A page may hold fewer people than asked for, and others follow, while `next_cursor` is not null.
     """
-    return people.search(caller, q, cursor, limit)
+    return people.search(caller, q, cursor, limit, address)
 
 
 @app.get("/v1/users/{user_id}", responses=problems(TokenInvalid, UserNotFound))

@@ -15,22 +15,24 @@ from functions.user.schemas import FoundUser, Relation
 
 # Enough to search while one types, too few to try phone numbers one after the other.
 SEARCHES_OF_ACCOUNT = rate_limits.at_most(120, 60, "searches-of-account")
+SEARCHES_FROM_ADDRESS = rate_limits.at_most(1_200, 60, "searches-from-address")
 
 # Who has blocked somebody is told to the search engine, so that pages stay full; further ones are left out after it.
 _MOST_EXCLUDED = 1_000
 
 
-def search(principal: Principal, text: str, cursor: str | None, limit: int) -> Page[FoundUser]:
+def search(principal: Principal, text: str, cursor: str | None, limit: int, address: str) -> Page[FoundUser]:
     """Find people. An id or a phone that is somebody's finds them alone, without the search engine.
 
     Those who have blocked the caller are not found by name or phone; who knows an id has found them already.
 
     Raises:
         SearchUnavailable: the search engine is needed and does not answer.
-        RateLimited: the caller searches too often; without Redis nobody does.
+        RateLimited: the caller, or the source address, searches too often; without Redis nobody does.
 
     """
     rate_limits.take_if_counted(SEARCHES_OF_ACCOUNT, principal.user_id)
+    rate_limits.take_if_counted(SEARCHES_FROM_ADDRESS, rate_limits.subscriber(address))
     caller_id, wanted = principal.user_id, text.strip()
     if is_id(wanted):
         known = read(lambda connection: repository.find_people(connection, caller_id, [wanted]))

@@ -231,6 +231,7 @@ class Socket:
                 "routeKey": route,
                 "connectionId": self.connection_id,
                 "requestId": f"frame-{next(_numbers)}",
+                "identity": {"sourceIp": "127.0.0.1"},
                 "authorizer": self.authorizer_context,
             },
             "body": body,

@@ -29,13 +29,14 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Frame(NamedTuple):
-    """What a client sent: its action, its own id for the answer, the other fields, and who sent it."""
+    """What a client sent: its action, its own id for the answer, the other fields, and who sent it from where."""
 
     action: str
     id: str | None
     fields: dict[str, Any]
     principal: Principal
     connection_id: str
+    source_address: str
 
     def parse(self, model: type[M]) -> M:
         """Read the fields as ``model``.
@@ -84,7 +85,8 @@ def handle_frame(event: LambdaEvent, actions: Mapping[str, Action]) -> dict[str,
         if action is None:
             raise UnknownAction  # noqa: TRY301  # answered below, as every problem of a frame
         fields = {name: value for name, value in body.items() if name not in ("action", "id")}
-        answer = action(Frame(body["action"], frame_id, fields, principal, context["connectionId"]))
+        address = context["identity"]["sourceIp"]
+        answer = action(Frame(body["action"], frame_id, fields, principal, context["connectionId"], address))
     except Exception as error:  # noqa: BLE001  # whatever it was, the client waits for an answer
         problem = problem_for(error)
         data = problem.body(_language_of(event), context["requestId"])

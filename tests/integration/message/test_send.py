@@ -306,3 +306,13 @@ def test_without_redis_messages_are_sent_uncounted(
 
     with without_redis():
         assert [alice.say(conversation_id, text).status for text in ("one", "two")] == [201, 201]
+
+
+def test_an_address_that_sends_too_much_waits_whoever_sends(person: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "SENDING_FROM_ADDRESS", rate_limits.at_most(2, 30, "sending-from-address"))
+    alice, bob = person("alice"), person("bob")
+    conversation_id = alice.befriend(bob)
+
+    assert [one.say(conversation_id, "hello").status for one in (alice, bob, alice)] == [201, 201, 429]
+    frame = bob.connect().send(action="send", id="1", conversation_id=conversation_id, message=a_text("hello"))
+    assert frame["data"]["code"] == "rate_limited"

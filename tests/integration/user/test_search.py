@@ -631,3 +631,12 @@ def test_whoever_searches_too_often_waits(person: People, monkeypatch: pytest.Mo
     assert answers[2].code == "rate_limited"
     assert 0 < int(answers[2].headers["retry-after"]) <= 60
     assert look_for(bob, alice.id).status == 200
+
+
+def test_an_address_that_searches_too_often_waits_whoever_searches(
+    person: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(user_people, "SEARCHES_FROM_ADDRESS", rate_limits.at_most(2, 60, "searches-from-address"))
+    alice, bob = person("alice"), person("bob")
+
+    assert [look_for(one, alice.id).status for one in (alice, bob, alice)] == [200, 200, 429]
