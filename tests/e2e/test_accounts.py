@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from hongyan_client import FriendRemoved, HongyanClient, ServerError, SessionEnded, UserUpdated
 
 from local.stack import Stack
@@ -135,6 +136,23 @@ async def test_each_way_in_which_a_code_is_not_good_is_told_apart(
         answer = await http.post("/v1/users", json=body)
         assert answer.status_code == status, (body, answer.text)
         assert status == 201 or problem(answer) == code
+
+
+async def test_a_code_is_over_after_its_five_minutes(
+    stack: Stack, phone: Callable[[], Phone], http: httpx.AsyncClient
+) -> None:
+    proof = await phone().prove("register")
+    engine = sa.create_engine(stack.database_url)
+    with engine.begin() as connection:  # let five minutes go by
+        connection.execute(
+            sa.text("UPDATE verification_codes SET expires_at = expires_at - INTERVAL 5 MINUTE WHERE id = :id"),
+            {"id": proof["code_id"]},
+        )
+    engine.dispose()
+
+    answer = await http.post("/v1/users", json=proof)
+
+    assert (answer.status_code, problem(answer)) == (410, "verification_code_expired")
 
 
 @pytest.mark.parametrize(

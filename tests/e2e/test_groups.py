@@ -4,9 +4,13 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
+import sqlalchemy as sa
+from hongyan.ids import new_id
 from hongyan_client import (
     Conflict,
     ConversationCreated,
@@ -20,6 +24,7 @@ from hongyan_client import (
 from local.stack import Stack
 from tests.e2e.conftest import Join
 from tests.e2e.people import PASSWORD, PATIENCE_SECONDS, Person, Screen, screen
+from tests.e2e.test_gateway import problem
 
 
 def a_text(conversation_id: str, text: str) -> Draft:
@@ -171,3 +176,69 @@ async def test_a_group_on_the_command_line(stack: Stack, join: Join, tmp_path: P
     assert "It is renamed" in await run("ben", "group", "rename", title, f"renamed {title}")
     assert "is over" in await run("ben", "group", "dissolve", f"renamed {title}", "--yes")
     assert f"renamed {title} (2)" in await run("ann", "conversations")
+
+
+async def test_each_way_to_get_a_group_wrong_is_told_apart_and_changes_nothing(
+    stack: Stack, join: Join, http: httpx.AsyncClient
+) -> None:
+    owner, one, two, stranger, closed = [await join(name) for name in ("owner", "one", "two", "stranger", "closed")]
+    ids = await befriended(owner, one, two, closed)
+    single = await owner.befriend(stranger)
+    await owner.client.remove_friend(stranger.id)
+    await closed.client.close_account()
+    group = await owner.client.create_group("group", ids[:2])
+    path, session = f"/v1/conversations/{group.id}", owner.client.session
+    assert session is not None
+    own = {"Authorization": f"Bearer {session.access_token}"}
+    nobody = new_id()
+    foreign_cursor = (await http.get("/v1/conversations?limit=1", headers=own)).json()["next_cursor"]
+    assert foreign_cursor is not None
+
+    def group_of(*member_ids: str, name: str = "new") -> dict[str, Any]:
+        return {"name": name, "member_ids": member_ids}
+
+    tries: list[tuple[str, str, Any, int, str]] = [
+        ("POST", "/v1/conversations", group_of(one.id, owner.id), 422, "validation_failed"),
+        ("POST", "/v1/conversations", group_of(one.id, nobody), 422, "validation_failed"),
+        ("POST", "/v1/conversations", group_of(one.id, closed.id), 422, "validation_failed"),
+        ("POST", "/v1/conversations", group_of(one.id, stranger.id), 422, "validation_failed"),
+        ("POST", "/v1/conversations", group_of(one.id, one.id), 422, "validation_failed"),
+        ("POST", "/v1/conversations", group_of(one.id), 422, "validation_failed"),
+        ("POST", "/v1/conversations", group_of(*ids[:2], name=""), 422, "validation_failed"),
+        ("POST", "/v1/conversations", group_of(*ids[:2], name="x" * 10_000), 422, "validation_failed"),
+        ("POST", f"{path}/members", {"user_ids": [new_id() for _ in range(501)]}, 422, "validation_failed"),
+        ("POST", f"{path}/members", {"user_ids": [owner.id]}, 422, "validation_failed"),
+        ("POST", f"{path}/members", {"user_ids": [stranger.id]}, 422, "validation_failed"),
+        ("PATCH", f"{path}/members/{one.id}", {"role": "owner"}, 422, "validation_failed"),
+        ("PATCH", f"{path}/members/{owner.id}", {"role": "member"}, 409, "owner_must_hand_over"),
+        ("DELETE", f"{path}/members/{owner.id}", None, 409, "owner_must_hand_over"),
+        ("DELETE", f"{path}/members/{stranger.id}", None, 404, "member_not_found"),
+        ("PUT", f"{path}/owner", {"user_id": stranger.id}, 422, "validation_failed"),
+        ("PATCH", path, {"name": ""}, 422, "validation_failed"),
+        ("PATCH", path, {"name": "x" * 10_000}, 422, "validation_failed"),
+        ("PATCH", path, {"avatar_file_id": nobody}, 404, "file_not_found"),
+        ("DELETE", f"/v1/conversations/{single}/members/{owner.id}", None, 409, "not_a_group"),
+        ("GET", f"{path}/members?cursor={foreign_cursor}", None, 400, "invalid_cursor"),
+    ]
+    for method, url, body, status, code in tries:
+        answer = await http.request(method, url, json=body, headers=own)
+        assert (answer.status_code, problem(answer)) == (status, code), (method, url, body, answer.text)
+
+    assert (await owner.client.conversation(group.id)).model_dump() == group.model_dump()
+    assert len(await owner.client.conversations()) == len(ids) + 2  # the singles, and the one group
+    await owner.befriend(stranger)
+    let_be_full(stack, group.id)
+    full = await http.post(f"{path}/members", json={"user_ids": [stranger.id]}, headers=own)
+    assert (full.status_code, problem(full)) == (409, "group_full")
+    await owner.client.dissolve_group(group.id)
+    for method, url, body in [("PATCH", path, {"name": "x"}), ("POST", f"{path}/members", {"user_ids": [stranger.id]})]:
+        over = await http.request(method, url, json=body, headers=own)
+        assert (over.status_code, problem(over)) == (409, "group_dissolved")
+
+
+def let_be_full(stack: Stack, group_id: str) -> None:
+    """Say that a group has as many members as one may have."""
+    engine = sa.create_engine(stack.database_url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE conversations SET member_count = 10000 WHERE id = :id"), {"id": group_id})
+    engine.dispose()
