@@ -173,7 +173,7 @@ def get_profile(user_id: Annotated[str, Path()], caller: Caller) -> User:  # noq
 def log_in(login: Login, address: SourceAddress) -> Session:
     """Open a session on a device. Other devices stay logged in; an older session of the same device ends."""
     if isinstance(login, PhoneLogin):
-        return logins.log_in_by_phone(login)
+        return logins.log_in_by_phone(login, address)
     return logins.log_in(login, address)
 
 

@@ -72,16 +72,22 @@ def log_in(login: PasswordLogin, address: str) -> Session:
     return _opened(opened)
 
 
-def log_in_by_phone(login: PhoneLogin) -> Session:
+def log_in_by_phone(login: PhoneLogin, address: str) -> Session:
     """Open a session on a device by a code; the one that the device had before ends.
 
     Raises:
         VerificationCodeWrong, VerificationCodeExpired: the phone is not shown to be one's own.
         PhoneNotRegistered: it is, and has no account.
+        RateLimited: too many failures from the address lately.
 
     """
+    subscriber = rate_limits.subscriber(address)
+    rate_limits.check_if_counted(FAILED_LOGINS_OF_ADDRESS, subscriber)
     weighed = codes.weigh(login, "login")
-    return _opened(codes.settled(perform(lambda unit: _log_in_by_phone(unit, login, weighed))))
+    outcome = perform(lambda unit: _log_in_by_phone(unit, login, weighed))
+    if isinstance(outcome, Problem):
+        _count_failure(subscriber)
+    return _opened(codes.settled(outcome))
 
 
 def refresh(refresh_token: str) -> Session | EndReason:

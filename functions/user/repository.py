@@ -1,5 +1,6 @@
 """The user module's SQL."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -23,6 +24,7 @@ Row = sa.Row[Any]
 
 WRONG_TRIES = 5
 _OLD_CODES_AT_ONCE = 100
+_USERNAME = re.compile(r"[A-Za-z0-9_-]{3,32}")
 
 
 def insert_user(connection: sa.Connection, **values: Any) -> Row:
@@ -42,8 +44,12 @@ def find_user(connection: sa.Connection, user_id: str) -> Row | None:
 
 
 def find_user_by_username(connection: sa.Connection, username: str) -> Row | None:
-    """Return the user's row, whatever the letter case. A name outside ASCII is nobody's, and not for that column."""
-    if not username.isascii():
+    """Return the user's row, whatever the letter case.
+
+    What has not the form of a username is nobody's: the column's collation takes ``"alice  "`` for ``"alice"``, which
+    tries of a password would be counted apart from, and knows no character outside ASCII.
+    """
+    if not _USERNAME.fullmatch(username):
         return None
     return connection.execute(sa.select(users).where(users.c.username == username)).first()
 

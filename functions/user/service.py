@@ -159,7 +159,7 @@ def change_password(principal: Principal, change: PasswordChange) -> None:
         raise CredentialsInvalid
     _refuse_weak(change.new_password, user.username, "new_password")
     password_hash = hash_password(change.new_password)
-    logins.forget(perform(lambda unit: _change_password(unit, principal, password_hash)))
+    logins.forget(perform(lambda unit: _change_password(unit, principal, user.password_hash, password_hash)))
     rate_limits.forgive_if_counted(PASSWORDS_OF_ACCOUNT, principal.user_id)
 
 
@@ -310,8 +310,11 @@ def _announce_change(unit: UnitOfWork, row: sa.Row[Any], audience: FriendsAudien
     unit.announce(event("user.updated", audience, user=public_profile(row)))
 
 
-def _change_password(unit: UnitOfWork, principal: Principal, password_hash: str) -> list[logins.EndedSession]:
-    if repository.lock_user(unit.connection, principal.user_id) is None:
+def _change_password(
+    unit: UnitOfWork, principal: Principal, compared_hash: str, password_hash: str
+) -> list[logins.EndedSession]:
+    user = repository.lock_user(unit.connection, principal.user_id)
+    if user is None or user.password_hash != compared_hash:  # closed or reset since the old password was compared
         raise CredentialsInvalid
     repository.update_user(unit.connection, principal.user_id, password_hash=password_hash)
     return logins.end_all(unit, principal.user_id, "password_changed", but=principal.session_id)

@@ -7,7 +7,7 @@ event carries the time at which it was true: of two that arrive in the wrong ord
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from hongyan import connections
 from hongyan.clock import now, rfc3339
@@ -47,11 +47,13 @@ def _announce(user_id: str, *, online: bool) -> None:
     """Tell friends. It never fails what it is part of: a socket opens and closes without the database too."""
     try:
         perform(lambda unit: _change(unit, user_id, now(), online=online))
-    except DBAPIError as error:
+    except SQLAlchemyError as error:
         logger.warning("friends are not told who is there", user_id=user_id, online=online, error=str(error))
 
 
 def _change(unit: UnitOfWork, user_id: str, moment: datetime, *, online: bool) -> None:
-    unit.connection.execute(sa.update(users).where(users.c.id == user_id).values(last_seen_at=moment))
+    unit.connection.execute(
+        sa.update(users).where(users.c.id == user_id, users.c.closed_at.is_(None)).values(last_seen_at=moment)
+    )
     data = {"user_id": user_id, "online": online, "last_seen_at": rfc3339(moment)}
     unit.announce(event("presence.changed", FriendsAudience(user_id=user_id, with_own_devices=False), **data))

@@ -46,6 +46,7 @@ def engine() -> sqlalchemy.Engine:
         pool_size=1,
         max_overflow=1,
         pool_pre_ping=True,
+        hide_parameters=True,  # a statement that fails is logged: its phones and hashes are not
         connect_args={
             "connect_timeout": 3,
             "read_timeout": 8,

@@ -6,7 +6,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import pytest
+import sqlalchemy as sa
+from hongyan import stores
+from hongyan.tables import users
+from sqlalchemy.exc import DBAPIError
 
+from functions.user import passwords, service
 from tests.support.deployment import Deployment
 from tests.support.gateway import Response, request
 from tests.support.people import PASSWORD, Person, a_device
@@ -378,3 +383,35 @@ def test_somebody_elses_file_is_no_avatar_and_does_not_show_that_it_exists(perso
     nobodys = alice.put("/v1/users/me/avatar", {"file_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV"})
 
     assert (theirs.status, theirs.code) == (nobodys.status, nobodys.code) == (404, "file_not_found")
+
+
+def test_blanks_behind_a_username_are_not_a_way_around_the_limit(deployment: Deployment) -> None:
+    register("alice")
+
+    assert log_in("alice  ", PASSWORD).code == "credentials_invalid"
+
+
+def test_a_password_that_was_reset_meanwhile_is_not_changed_by_the_old_one(
+    person: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = person("alice")
+    reset = passwords.hash_password("the new one of a reset")
+
+    def reset_meanwhile(password: str) -> str:
+        with stores.engine().begin() as connection:
+            connection.execute(sa.update(users).where(users.c.id == alice.id).values(password_hash=reset))
+        return passwords.hash_password(password)
+
+    monkeypatch.setattr(service, "hash_password", reset_meanwhile)
+    change = {"old_password": PASSWORD, "new_password": "another good password"}
+
+    assert alice.put("/v1/users/me/password", change).code == "credentials_invalid"
+    assert log_in(alice.username, "another good password").code == "credentials_invalid"
+    assert log_in(alice.username, "the new one of a reset").status == 201
+
+
+def test_a_statement_that_fails_is_logged_without_what_it_held(deployment: Deployment) -> None:
+    with pytest.raises(DBAPIError) as failure, stores.engine().begin() as connection:
+        connection.execute(sa.text("SELECT nothing FROM nowhere WHERE phone = :phone"), {"phone": "+8613800138000"})
+
+    assert "13800138000" not in str(failure.value)
