@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from hongyan.profiles import profile_columns
 from hongyan.schemas import Role
 from hongyan.tables import conversations, files, friendships, members, users
+from hongyan.timeline import Place
 from sqlalchemy.dialects.mysql import insert
 
 Row = sa.Row[Any]
@@ -39,21 +40,19 @@ def insert_group(
             created_at=at,
         )
     )
-    joining = _joining(0, at)
+    joining = _joining(0, 0, at)
     rows = [{"user_id": owner_id, **joining, "role": "owner"}, *({"user_id": i, **joining} for i in member_ids)]
     connection.execute(sa.insert(members).values([{"conversation_id": conversation_id, **row} for row in rows]))
 
 
-def put_members(
-    connection: sa.Connection, conversation_id: str, user_ids: Sequence[str], joined_seq: int, at: datetime
-) -> None:
-    """Let people into a group, in one statement. For who was in it before, it starts anew."""
-    joining = _joining(joined_seq, at)
-    rows = [{"conversation_id": conversation_id, "user_id": user_id, **joining} for user_id in user_ids]
+def put_members(connection: sa.Connection, before: Place, user_ids: Sequence[str], at: datetime) -> None:
+    """Let people into a group with its next change, in one statement. For who was in it before, it starts anew."""
+    joining = _joining(before.last_seq, before.change_seq, at)
+    rows = [{"conversation_id": before.conversation_id, "user_id": user_id, **joining} for user_id in user_ids]
     connection.execute(insert(members).values(rows).on_duplicate_key_update(joining))
 
 
-def _joining(joined_seq: int, at: datetime) -> dict[str, Any]:
+def _joining(joined_seq: int, joined_change_seq: int, at: datetime) -> dict[str, Any]:
     return {
         "read_seq": joined_seq,
         "own_after_read": 0,
@@ -62,24 +61,28 @@ def _joining(joined_seq: int, at: datetime) -> dict[str, Any]:
         "joined_at": at,
         "role": "member",
         "joined_seq": joined_seq,
+        "joined_change_seq": joined_change_seq,
+        "change_seq": joined_change_seq + 1,
         "left_seq": None,
         "left_at": None,
     }
 
 
-def end_membership(connection: sa.Connection, conversation_id: str, user_id: str, left_seq: int, at: datetime) -> None:
-    """Let a member go: they keep what was said until now."""
-    statement = _one(conversation_id, user_id)
-    connection.execute(statement.values(role=None, left_seq=left_seq, left_at=at))
+def end_membership(connection: sa.Connection, after: Place, user_id: str, at: datetime) -> None:
+    """Let a member go with the group's last change: they keep what was said until then."""
+    _change_member(connection, after, user_id, role=None, left_seq=after.last_seq, left_at=at)
 
 
-def set_role(connection: sa.Connection, conversation_id: str, user_id: str, role: Role) -> None:
-    """Note a member's role."""
-    connection.execute(_one(conversation_id, user_id).values(role=role))
+def set_role(connection: sa.Connection, after: Place, user_id: str, role: Role) -> None:
+    """Note a member's role, which came with the group's last change."""
+    _change_member(connection, after, user_id, role=role)
 
 
-def _one(conversation_id: str, user_id: str) -> sa.Update:
-    return sa.update(members).where(members.c.conversation_id == conversation_id, members.c.user_id == user_id)
+def _change_member(connection: sa.Connection, after: Place, user_id: str, **values: Any) -> None:
+    statement = sa.update(members).where(
+        members.c.conversation_id == after.conversation_id, members.c.user_id == user_id
+    )
+    connection.execute(statement.values(**values, change_seq=after.change_seq))
 
 
 def set_group(connection: sa.Connection, conversation_id: str, **values: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from hongyan import timeline
+from hongyan.cards import find_card, find_views
 from hongyan.clock import now
 from hongyan.errors import (
     ConversationNotFound,
@@ -26,15 +27,13 @@ from hongyan.errors import (
 from hongyan.events import ConversationAudience, UsersAudience, event
 from hongyan.ids import new_id
 from hongyan.pagination import Page, decode_cursor, encode_cursor, page_of
+from hongyan.permissions import Action, may
 from hongyan.profiles import public_profile
 from hongyan.schemas import Conversation, Role
 from hongyan.timeline import SMALL_GROUP, Happening, Place
 from hongyan.unit_of_work import UnitOfWork, perform, read
 
-from functions.friend import conversation_repository
 from functions.friend import group_repository as repository
-from functions.friend.conversations import seen_by, view
-from functions.friend.permissions import Action, may
 from functions.friend.schemas import AddedMembers, GroupChange, Member, NewGroup
 
 MAX_MEMBERS = 10_000
@@ -183,13 +182,16 @@ def _in_group(place: Place | None) -> Place:
 def _create(unit: UnitOfWork, user_id: str, new: NewGroup) -> Conversation:
     _check_friends(unit, user_id, new.member_ids, "member_ids")
     conversation_id, size = new_id(), len(new.member_ids) + 1
-    repository.insert_group(unit.connection, conversation_id, new.name, user_id, new.member_ids, now())
+    began_at = now()
+    repository.insert_group(unit.connection, conversation_id, new.name, user_id, new.member_ids, began_at)
     place = Place(
         conversation_id,
         user_id,
         kind="group",
         is_open=True,
         last_seq=0,
+        change_seq=0,
+        last_activity_at=began_at,
         member_count=size,
         role="owner",
         joined_seq=0,
@@ -200,7 +202,7 @@ def _create(unit: UnitOfWork, user_id: str, new: NewGroup) -> Conversation:
     timeline.note(unit, place, "group_created", name=new.name, user_ids=new.member_ids)
     _announce_created(unit, conversation_id, [user_id])
     _announce_created(unit, conversation_id, new.member_ids)
-    return seen_by(unit.connection, user_id, conversation_id)
+    return find_card(unit.connection, user_id, conversation_id)
 
 
 def _change_card(unit: UnitOfWork, user_id: str, conversation_id: str, change: GroupChange) -> Conversation:
@@ -219,9 +221,9 @@ def _change_card(unit: UnitOfWork, user_id: str, conversation_id: str, change: G
     for name, value in changed.items():
         place = timeline.note(unit, place, _TOLD_AS[name], **{name: value})
     if changed and (place.member_count or 0) <= SMALL_GROUP:
-        for row in conversation_repository.list_views(unit.connection, conversation_id):
-            unit.announce(event("conversation.updated", UsersAudience(user_ids=[row.user_id]), conversation=view(row)))
-    return seen_by(unit.connection, user_id, conversation_id)
+        for member_id, seen in find_views(unit.connection, conversation_id).items():
+            unit.announce(event("conversation.updated", UsersAudience(user_ids=[member_id]), conversation=seen))
+    return find_card(unit.connection, user_id, conversation_id)
 
 
 def _check_avatar(unit: UnitOfWork, user_id: str, file_id: str | None) -> None:
@@ -262,7 +264,7 @@ def _add_members(unit: UnitOfWork, user_id: str, conversation_id: str, user_ids:
     if size > MAX_MEMBERS:
         raise GroupFull
 
-    repository.put_members(unit.connection, conversation_id, added, place.last_seq, now())
+    repository.put_members(unit.connection, place, added, now())
     repository.set_group(unit.connection, conversation_id, member_count=size)
     timeline.note(unit, place, "members_added", user_ids=added)
     _announce_created(unit, conversation_id, added)
@@ -298,8 +300,8 @@ def _change_role(unit: UnitOfWork, user_id: str, conversation_id: str, member_id
         raise OwnerMustHandOver
     member = _present(unit, conversation_id, member_id)
     if member.role != role:
-        repository.set_role(unit.connection, conversation_id, member_id, role)
-        timeline.note(unit, place, "role_changed", user_ids=[member_id], role=role)
+        after = timeline.note(unit, place, "role_changed", user_ids=[member_id], role=role)
+        repository.set_role(unit.connection, after, member_id, role)
         _announce_role(unit, place, member_id, role)
     return _member(_present(unit, conversation_id, member_id))
 
@@ -315,7 +317,7 @@ def _remove(unit: UnitOfWork, user_id: str, conversation_id: str, member_id: str
 
     happening: Happening = "member_left" if is_leaving else "member_removed"
     after = timeline.note(unit, place, happening, user_ids=[member_id])
-    repository.end_membership(unit.connection, conversation_id, member_id, after.last_seq, now())
+    repository.end_membership(unit.connection, after, member_id, now())
     repository.set_group(unit.connection, conversation_id, member_count=(place.member_count or 0) - 1)
     reason = "left" if is_leaving else "removed"
     _announce_change(unit, place, member_id, reason)
@@ -332,26 +334,26 @@ def _hand_over(unit: UnitOfWork, user_id: str, conversation_id: str, new_owner_i
     place = _enter(unit, user_id, conversation_id)
     _require(place, "hand over")
     if new_owner_id == user_id:
-        return seen_by(unit.connection, user_id, conversation_id)
+        return find_card(unit.connection, user_id, conversation_id)
     if repository.find_member(unit.connection, conversation_id, new_owner_id) is None:
         raise ValidationFailed.at(["body", "user_id"], "is not in the group")
-    repository.set_role(unit.connection, conversation_id, user_id, "admin")
-    repository.set_role(unit.connection, conversation_id, new_owner_id, "owner")
-    timeline.note(unit, place, "owner_changed", user_ids=[new_owner_id])
+    after = timeline.note(unit, place, "owner_changed", user_ids=[new_owner_id])
+    repository.set_role(unit.connection, after, user_id, "admin")
+    repository.set_role(unit.connection, after, new_owner_id, "owner")
     _announce_role(unit, place, user_id, "admin")
     _announce_role(unit, place, new_owner_id, "owner")
-    return seen_by(unit.connection, user_id, conversation_id)
+    return find_card(unit.connection, user_id, conversation_id)
 
 
 def _announce_created(unit: UnitOfWork, conversation_id: str, user_ids: Sequence[str]) -> None:
     """Tell people that they are in the group now. To all of them it looks the same, so one event is for all."""
-    seen = seen_by(unit.connection, user_ids[0], conversation_id)
+    seen = find_card(unit.connection, user_ids[0], conversation_id)
     unit.announce(event("conversation.created", UsersAudience(user_ids=list(user_ids)), conversation=seen))
 
 
 def _announce_role(unit: UnitOfWork, place: Place, member_id: str, role: Role) -> None:
     _announce_change(unit, place, member_id, role)
-    seen = seen_by(unit.connection, member_id, place.conversation_id)
+    seen = find_card(unit.connection, member_id, place.conversation_id)
     unit.announce(event("conversation.updated", UsersAudience(user_ids=[member_id]), conversation=seen))
 
 

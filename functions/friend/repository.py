@@ -190,9 +190,15 @@ def insert_single(
     """Insert a single conversation and its two members."""
     connection.execute(
         sa.insert(conversations).values(
-            id=conversation_id, kind="single", pair=pair, last_seq=0, last_activity_at=at, created_at=at
+            id=conversation_id,
+            kind="single",
+            pair=pair,
+            last_seq=0,
+            change_seq=1,
+            last_activity_at=at,
+            created_at=at,
         )
     )
     member = {"conversation_id": conversation_id, "read_seq": 0, "own_after_read": 0, "muted": False, "pinned": False}
-    rows = [{**member, "user_id": user_id, "joined_at": at} for user_id in user_ids]
+    rows = [{**member, "user_id": user_id, "joined_at": at, "change_seq": 1} for user_id in user_ids]
     connection.execute(sa.insert(members).values(rows))

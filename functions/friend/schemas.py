@@ -4,16 +4,10 @@ from typing import Annotated, Literal
 
 from hongyan.clock import Timestamp
 from hongyan.ids import Id
-from hongyan.schemas import Conversation, GroupName, Nickname, Prose, RequestBody, Role, User
+from hongyan.schemas import Conversation, GroupName, Nickname, Prose, RequestBody, Role, User, distinct
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 Direction = Literal["incoming", "outgoing"]
-
-
-def _distinct(ids: list[str]) -> list[str]:
-    if len(set(ids)) < len(ids):
-        raise ValueError("names somebody twice")
-    return ids
 
 
 class NewFriendRequest(RequestBody):
@@ -69,7 +63,7 @@ class NewGroup(RequestBody):
     """POST /v1/conversations. The caller becomes the owner and is not among the ``member_ids``."""
 
     name: GroupName
-    member_ids: Annotated[list[Id], Field(min_length=2, max_length=499), AfterValidator(_distinct)]
+    member_ids: Annotated[list[Id], Field(min_length=2, max_length=499), AfterValidator(distinct)]
 
 
 class GroupChange(RequestBody):
@@ -90,7 +84,7 @@ class Settings(RequestBody):
 class NewMembers(RequestBody):
     """POST /v1/conversations/{id}/members."""
 
-    user_ids: Annotated[list[Id], Field(min_length=1, max_length=500), AfterValidator(_distinct)]
+    user_ids: Annotated[list[Id], Field(min_length=1, max_length=500), AfterValidator(distinct)]
 
 
 class Member(BaseModel):

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import redis
 import sqlalchemy as sa
-from hongyan import connections
+from hongyan import connections, feed
+from hongyan.cards import find_card
 from hongyan.clock import now
 from hongyan.errors import (
     AlreadyFriends,
@@ -25,7 +26,6 @@ from hongyan.profiles import public_profile
 from hongyan.unit_of_work import UnitOfWork, perform, read
 
 from functions.friend import repository
-from functions.friend.conversations import seen_by
 from functions.friend.repository import Decision, RequestsPosition
 from functions.friend.schemas import Acceptance, Blocked, Direction, Friend, FriendRequest, NewFriendRequest
 
@@ -189,6 +189,7 @@ def _ask(unit: UnitOfWork, user_id: str, asked: NewFriendRequest) -> Asked:
     is_heard = not repository.has_blocked(unit.connection, asked.user_id, user_id)
     audience = UsersAudience(user_ids=[user_id, asked.user_id] if is_heard else [user_id])
     unit.announce(event("friend.requested", audience, friend_request=friend_request))
+    feed.note(unit.connection, audience.user_ids, "friend_request", request_id)
     return Asked(friend_request, is_new=True)
 
 
@@ -202,7 +203,7 @@ def _accept_as(unit: UnitOfWork, user_id: str, request_id: str) -> Acceptance:
     if conversation_id is None:
         raise FriendRequestNotFound
     return Acceptance(
-        friend_request=_friend_request(row), conversation=seen_by(unit.connection, user_id, conversation_id)
+        friend_request=_friend_request(row), conversation=find_card(unit.connection, user_id, conversation_id)
     )
 
 
@@ -229,6 +230,7 @@ def _end_request(unit: UnitOfWork, row: sa.Row[Any], decision: Decision) -> None
     is_unseen = repository.has_blocked(unit.connection, row.to_user_id, row.from_user_id)
     audience = UsersAudience(user_ids=[row.from_user_id] if is_unseen else [row.from_user_id, row.to_user_id])
     unit.announce(event("friend.rejected", audience, friend_request_id=row.id))
+    feed.note(unit.connection, audience.user_ids, "friend_request", row.id)
 
 
 def _set_remark(unit: UnitOfWork, user_id: str, friend_id: str, remark: str | None) -> Friend:
@@ -236,6 +238,7 @@ def _set_remark(unit: UnitOfWork, user_id: str, friend_id: str, remark: str | No
     row = repository.find_friend(unit.connection, user_id, friend_id)
     if row is None:
         raise FriendNotFound
+    feed.note(unit.connection, [user_id], "friend", friend_id)
     return _friend(row, _online([friend_id]))
 
 
@@ -247,6 +250,7 @@ def _remove_friend(unit: UnitOfWork, user_id: str, friend_id: str) -> None:
     repository.set_open(unit.connection, _pair(user_id, friend_id), is_open=False)
     for told, other in ((user_id, friend_id), (friend_id, user_id)):
         unit.announce(event("friend.removed", UsersAudience(user_ids=[told]), user_id=other))
+        feed.note(unit.connection, [told], "friend", other)
 
 
 def _block(unit: UnitOfWork, user_id: str, blocked_id: str) -> None:
@@ -259,12 +263,14 @@ def _block(unit: UnitOfWork, user_id: str, blocked_id: str) -> None:
     if own is not None:
         _end_request(unit, own, "withdrawn")
     repository.insert_block(unit.connection, user_id, blocked_id, now())
+    feed.note(unit.connection, [user_id], "block", blocked_id)
     repository.set_open(unit.connection, _pair(user_id, blocked_id), is_open=False)
 
 
 def _unblock(unit: UnitOfWork, user_id: str, blocked_id: str) -> None:
     repository.lock_users(unit.connection, user_id, blocked_id)
     repository.delete_block(unit.connection, user_id, blocked_id)
+    feed.note(unit.connection, [user_id], "block", blocked_id)
     may_write = repository.are_friends(unit.connection, user_id, blocked_id) and not repository.has_blocked(
         unit.connection, blocked_id, user_id
     )
@@ -304,10 +310,12 @@ def _befriend(unit: UnitOfWork, row: sa.Row[Any]) -> Acceptance:
     else:  # they were friends before: it goes on with its history
         repository.set_open(unit.connection, _pair(asker, accepter), is_open=True)
 
-    seen_by_accepter = seen_by(unit.connection, accepter, conversation_id)
-    seen_by_asker = seen_by(unit.connection, asker, conversation_id)
-    for user_id, seen in ((asker, seen_by_asker), (accepter, seen_by_accepter)):
+    seen_by_accepter = find_card(unit.connection, accepter, conversation_id)
+    seen_by_asker = find_card(unit.connection, asker, conversation_id)
+    feed.note(unit.connection, [asker, accepter], "friend_request", row.id)
+    for user_id, seen, friend_id in ((asker, seen_by_asker, accepter), (accepter, seen_by_accepter, asker)):
         alone = UsersAudience(user_ids=[user_id])
+        feed.note(unit.connection, [user_id], "friend", friend_id)
         unit.announce(
             event("friend.accepted", alone, friend_request_id=row.id, user=seen.peer, conversation=seen),
             event(came_about, alone, conversation=seen),

@@ -47,19 +47,19 @@ def handler(event: SqsEvent, context: Any) -> PartialItemFailureResponse:  # noq
 def push(events: Sequence[Event]) -> set[str]:
     """Deliver the events to whoever is online and return the ids of those that did not arrive everywhere.
 
-    One statement finds the members of all conversations, one the friends of all who have changed, and one round trip to
-    Redis the connections of all people.
+    One statement finds the members of all conversations, one the messages, one the friends of all who have changed, and
+    one round trip to Redis the connections of all people.
 
     Raises:
         redis.RedisError: it cannot be told who is online.
         sqlalchemy.exc.DBAPIError: it cannot be told who is in a conversation.
 
     """
-    unique = sorted({e.event_id: e for e in events}.values(), key=lambda e: e.event_id)
+    unique = _coalesced(sorted(events, key=lambda e: e.event_id))
     audiences = _people(unique)
     online = connections.of_users(sorted({user_id for people in audiences.values() for user_id in people}))
     outgoing: dict[tuple[str, Connection], Outgoing] = defaultdict(Outgoing)
-    for e in unique:
+    for e in _with_messages(unique):
         for user_id in audiences[e.event_id]:
             for connection in _concerned(e, online[user_id]):
                 outgoing[user_id, connection].add(e)
@@ -91,6 +91,39 @@ def _parse(record: dict[str, Any]) -> Event | None:
     except ValidationError:
         logger.exception("a record is not an event", message_id=record["messageId"])
         return None
+
+
+def _with_messages(events: Sequence[Event]) -> list[Event]:
+    references = {reference for e in events for reference in e.references()}
+    found = read(lambda c: repository.find_messages(c, references)) if references else {}
+    whole = [e for e in events if all(reference in found for reference in e.references())]
+    if len(whole) < len(events):
+        logger.error("events of messages that are not there", events=len(events) - len(whole))
+    return [e.with_messages(found) for e in whole]
+
+
+def _coalesced(events: Iterable[Event]) -> list[Event]:
+    """Return the events in their order, without those that a later one of the batch makes superfluous.
+
+    Of one's readings of a conversation the furthest counts; all changes of a message show it as it is now.
+    """
+    latest: dict[tuple[str, ...], Event] = {}
+    for e in events:
+        key = _superseded_by(e)
+        before = latest.get(key)
+        if before is None or e.type != "message.read" or e.data["seq"] >= before.data["seq"]:
+            latest[key] = e
+    return sorted(latest.values(), key=lambda e: e.event_id)
+
+
+def _superseded_by(e: Event) -> tuple[str, ...]:
+    match e.type:
+        case "message.read":
+            return (e.type, e.data["conversation_id"], e.data["user_id"])
+        case "message.updated":
+            return (e.type, *(str(part) for part in e.references()[0]))
+        case _:
+            return (e.event_id,)
 
 
 def _people(events: Iterable[Event]) -> dict[str, list[str]]:

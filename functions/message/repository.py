@@ -1,29 +1,29 @@
 """The message module's SQL."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from hongyan.tables import blocks, conversations, friendships, members, messages
+from hongyan.events import Reference
+from hongyan.profiles import profile_columns
+from hongyan.schemas import Message
+from hongyan.tables import blocks, friendships, hidden_messages, members, messages, reactions, users
+from hongyan.timeline import Place
 
 Row = sa.Row[Any]
 
 
 class Window(NamedTuple):
-    """What somebody may read of a conversation: what comes after one seq, up to and including another."""
+    """A stretch of a conversation: what comes after one seq, up to and including another."""
 
-    joined_seq: int
+    after_seq: int
     end_seq: int
 
 
-def lock_place(connection: sa.Connection, conversation_id: str, user_id: str) -> Row | None:
-    """Lock a member's place in a conversation, and not the conversation: reading does not wait for sending."""
-    statement: sa.Select[Any] = (
-        sa.select(members.c.read_seq, members.c.own_after_read, members.c.left_seq)
-        .where(members.c.conversation_id == conversation_id, members.c.user_id == user_id)
-        .with_for_update()
-    )
-    return connection.execute(statement).first()
+def message(row: Row) -> Message:
+    """Return the message of a row, to nobody in particular."""
+    return Message.model_validate(row._mapping)  # noqa: SLF001  # SQLAlchemy's public name for it
 
 
 def has_blocked_peer(connection: sa.Connection, conversation_id: str, user_id: str) -> bool:
@@ -34,24 +34,6 @@ def has_blocked_peer(connection: sa.Connection, conversation_id: str, user_id: s
         .where(blocks.c.user_id == user_id, members.c.conversation_id == conversation_id)
     )
     return connection.execute(statement).first() is not None
-
-
-def find_extent(connection: sa.Connection, conversation_id: str) -> Row:
-    """Return how far the conversation goes, and how many are in it when it is a group."""
-    statement: sa.Select[Any] = sa.select(conversations.c.last_seq, conversations.c.member_count)
-    return connection.execute(statement.where(conversations.c.id == conversation_id)).one()
-
-
-def find_window(connection: sa.Connection, conversation_id: str, user_id: str) -> Window | None:
-    """Return what the user may read of a conversation, if they are or were in it."""
-    statement = (
-        sa.select(members.c.joined_seq, sa.func.coalesce(members.c.left_seq, conversations.c.last_seq))
-        .select_from(members)
-        .join(conversations, conversations.c.id == members.c.conversation_id)
-        .where(members.c.conversation_id == conversation_id, members.c.user_id == user_id)
-    )
-    row = connection.execute(statement).first()
-    return None if row is None else Window(*row)
 
 
 def count_present(connection: sa.Connection, conversation_id: str, user_ids: Iterable[str]) -> int:
@@ -74,30 +56,153 @@ def find_by_client_id(connection: sa.Connection, sender_id: str, client_id: str)
     return connection.execute(statement).first()
 
 
+def find_message(connection: sa.Connection, user_id: str, conversation_id: str, seq: int) -> Message | None:
+    """Return one message as it is shown to the user."""
+    statement = _shown_to(user_id).where(messages.c.conversation_id == conversation_id, messages.c.seq == seq)
+    row = connection.execute(statement).first()
+    return None if row is None else _shown(row)
+
+
+def find_messages(connection: sa.Connection, references: Collection[Reference]) -> dict[Reference, Message]:
+    """Return the messages by conversation and seq, in one statement, to nobody in particular."""
+    statement = sa.select(messages).where(sa.tuple_(messages.c.conversation_id, messages.c.seq).in_(references))
+    return {Reference(row.conversation_id, row.seq): message(row) for row in connection.execute(statement)}
+
+
 def list_before(
-    connection: sa.Connection, conversation_id: str, window: Window, before_seq: int | None, limit: int
-) -> Sequence[Row]:
-    """Return up to ``limit`` messages of a window before a seq, or the newest, from new to old."""
-    statement = _messages_in(conversation_id, window).order_by(messages.c.seq.desc()).limit(limit)
+    connection: sa.Connection, place: Place, window: Window, before_seq: int | None, limit: int
+) -> list[Message]:
+    """Return up to ``limit`` messages of a window before a seq, or its last, from new to old."""
+    statement = _messages_in(place, window).order_by(messages.c.seq.desc()).limit(limit)
     if before_seq is not None:
         statement = statement.where(messages.c.seq < before_seq)
-    return connection.execute(statement).all()
+    return [_shown(row) for row in connection.execute(statement)]
 
 
 def list_after(
-    connection: sa.Connection, conversation_id: str, window: Window, after_seq: int, limit: int
-) -> Sequence[Row]:
-    """Return up to ``limit`` messages of a window after a seq, from old to new."""
-    statement = _messages_in(conversation_id, window).order_by(messages.c.seq).limit(limit)
-    return connection.execute(statement.where(messages.c.seq > after_seq)).all()
+    connection: sa.Connection, place: Place, window: Window, after_seq: int | None, limit: int
+) -> list[Message]:
+    """Return up to ``limit`` messages of a window after a seq, or its first, from old to new."""
+    statement = _messages_in(place, window).order_by(messages.c.seq).limit(limit)
+    if after_seq is not None:
+        statement = statement.where(messages.c.seq > after_seq)
+    return [_shown(row) for row in connection.execute(statement)]
 
 
-def _messages_in(conversation_id: str, window: Window) -> sa.Select[Any]:
-    return sa.select(messages).where(
-        messages.c.conversation_id == conversation_id,
-        messages.c.seq > window.joined_seq,
+def last_seq_before(connection: sa.Connection, conversation_id: str, moment: datetime) -> int:
+    """Return the seq of the last message sent before a moment, 0 if none was."""
+    statement = (
+        sa.select(messages.c.seq)
+        .where(messages.c.conversation_id == conversation_id, messages.c.created_at < moment)
+        .order_by(messages.c.created_at.desc(), messages.c.seq.desc())
+        .limit(1)
+    )
+    return connection.scalar(statement) or 0
+
+
+def _messages_in(place: Place, window: Window) -> sa.Select[Any]:
+    return _shown_to(place.user_id).where(
+        messages.c.conversation_id == place.conversation_id,
+        messages.c.seq > window.after_seq,
         messages.c.seq <= window.end_seq,
     )
+
+
+def _shown_to(user_id: str) -> sa.Select[Any]:
+    return sa.select(messages, hidden_messages.c.hidden_at).outerjoin(
+        hidden_messages,
+        sa.and_(
+            hidden_messages.c.user_id == user_id,
+            hidden_messages.c.conversation_id == messages.c.conversation_id,
+            hidden_messages.c.seq == messages.c.seq,
+        ),
+    )
+
+
+def _shown(row: Row) -> Message:
+    return message(row) if row.hidden_at is None else message(row).hide()
+
+
+def update_message(connection: sa.Connection, conversation_id: str, seq: int, **values: Any) -> None:
+    """Change a message. Its conversation is locked."""
+    if "reactions" in values:
+        values["reactions"] = [reaction.model_dump() for reaction in values["reactions"]] or None
+    connection.execute(_one(conversation_id, seq).values(**values))
+
+
+def forget_request(connection: sa.Connection, conversation_id: str, seq: int) -> None:
+    """Forget the digest of what the sender asked for: short texts could be found out from it."""
+    connection.execute(_one(conversation_id, seq).values(request_hash=bytes(32)))
+
+
+def _one(conversation_id: str, seq: int) -> sa.Update:
+    return sa.update(messages).where(messages.c.conversation_id == conversation_id, messages.c.seq == seq)
+
+
+def insert_hidden(connection: sa.Connection, user_id: str, conversation_id: str, seq: int, at: datetime) -> bool:
+    """Note that somebody has hidden a message, and tell whether they had not before."""
+    row = {"user_id": user_id, "conversation_id": conversation_id, "seq": seq, "hidden_at": at}
+    return connection.execute(sa.insert(hidden_messages).prefix_with("IGNORE").values(row)).rowcount == 1
+
+
+def insert_reaction(
+    connection: sa.Connection, conversation_id: str, seq: int, emoji: str, user_id: str, at: datetime
+) -> bool:
+    """Note somebody's reaction, and tell whether it was not there."""
+    row = {"conversation_id": conversation_id, "seq": seq, "emoji": emoji, "user_id": user_id, "created_at": at}
+    return connection.execute(sa.insert(reactions).prefix_with("IGNORE").values(row)).rowcount == 1
+
+
+def delete_reaction(connection: sa.Connection, conversation_id: str, seq: int, emoji: str, user_id: str) -> bool:
+    """Forget somebody's reaction, and tell whether it was there."""
+    statement = _reactions_to(conversation_id, seq).where(reactions.c.emoji == emoji, reactions.c.user_id == user_id)
+    return connection.execute(statement).rowcount == 1
+
+
+def delete_reactions(connection: sa.Connection, conversation_id: str, seq: int) -> None:
+    """Forget everybody's reactions to a message."""
+    connection.execute(_reactions_to(conversation_id, seq))
+
+
+def _reactions_to(conversation_id: str, seq: int) -> sa.Delete:
+    return sa.delete(reactions).where(reactions.c.conversation_id == conversation_id, reactions.c.seq == seq)
+
+
+def count_reactions(
+    connection: sa.Connection, conversation_id: str, seq: int, emoji: str, limit: int
+) -> tuple[int, list[str]]:
+    """Return how many people reacted so, and the first of them, in the order of their ids."""
+    these = (
+        reactions.c.conversation_id == conversation_id,
+        reactions.c.seq == seq,
+        reactions.c.emoji == emoji,
+    )
+    count = connection.scalar(sa.select(sa.func.count()).select_from(reactions).where(*these)) or 0
+    first = sa.select(reactions.c.user_id).where(*these).order_by(reactions.c.user_id).limit(limit)
+    return count, list(connection.scalars(first))
+
+
+def list_readers(
+    connection: sa.Connection, conversation_id: str, seq: int, sender_id: str, after_id: str | None, limit: int
+) -> Sequence[Row]:
+    """Return up to ``limit`` of those in a conversation who have read up to a seq, in the order of their ids."""
+    statement = (
+        sa.select(*profile_columns())
+        .select_from(members)
+        .join(users, users.c.id == members.c.user_id)
+        .where(
+            members.c.conversation_id == conversation_id,
+            members.c.left_seq.is_(None),
+            members.c.joined_seq < seq,
+            members.c.read_seq >= seq,
+            members.c.user_id != sender_id,
+        )
+        .order_by(members.c.user_id)
+        .limit(limit)
+    )
+    if after_id is not None:
+        statement = statement.where(members.c.user_id > after_id)
+    return connection.execute(statement).all()
 
 
 def count_own_after(connection: sa.Connection, conversation_id: str, sender_id: str, seq: int) -> int:
@@ -110,12 +215,12 @@ def count_own_after(connection: sa.Connection, conversation_id: str, sender_id: 
     return connection.scalar(statement) or 0
 
 
-def mark_read(connection: sa.Connection, conversation_id: str, user_id: str, seq: int, own_after_read: int) -> None:
+def mark_read(connection: sa.Connection, place: Place, seq: int, own_after_read: int, **values: Any) -> None:
     """Note how far a member has read."""
     connection.execute(
         sa.update(members)
-        .where(members.c.conversation_id == conversation_id, members.c.user_id == user_id)
-        .values(read_seq=seq, own_after_read=own_after_read)
+        .where(members.c.conversation_id == place.conversation_id, members.c.user_id == place.user_id)
+        .values(read_seq=seq, own_after_read=own_after_read, **values)
     )
 
 

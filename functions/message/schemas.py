@@ -3,8 +3,11 @@
 from typing import Annotated, Literal
 
 from hongyan.ids import Id
-from hongyan.schemas import ClientKey, MessageText, RequestBody, Seq
-from pydantic import Field
+from hongyan.schemas import ClientKey, Message, MessageText, RequestBody, Seq, User, distinct
+from pydantic import AfterValidator, BaseModel, Field
+
+# Ids of members, or `all` for everyone, by who may.
+Mentions = Annotated[list[Id | Literal["all"]], Field(max_length=100)]
 
 
 class TextContent(RequestBody):
@@ -20,7 +23,33 @@ class NewMessage(RequestBody):
     type: Literal["text"]
     content: TextContent
     reply_to_seq: Seq | None = None
-    mentions: Annotated[list[Id], Field(max_length=100, default_factory=list)]
+    mentions: Annotated[Mentions, Field(default_factory=list)]
+
+
+class Edited(RequestBody):
+    """PATCH .../messages/{seq}. Mentions that are left out stay as they are."""
+
+    content: TextContent
+    mentions: Mentions | None = None
+
+
+class Forward(RequestBody):
+    """POST .../messages/{seq}/forward. The same ``client_id`` again sends nothing twice."""
+
+    client_id: ClientKey
+    conversation_ids: Annotated[list[Id], Field(min_length=1, max_length=20), AfterValidator(distinct)]
+
+
+class Forwarded(BaseModel):
+    """What was sent, in the order of the conversations that were asked for."""
+
+    items: list[Message]
+
+
+class Reader(BaseModel):
+    """Somebody who has read a message."""
+
+    user: User
 
 
 class SendFrame(RequestBody):

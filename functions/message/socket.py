@@ -5,7 +5,7 @@ from typing import Any
 from hongyan.observability import logger
 from hongyan.sockets import Answer, Frame, LambdaEvent, handle_frame
 
-from functions.message import service
+from functions.message import sending, service
 from functions.message.schemas import ReadFrame, SendFrame, TypingFrame
 
 
@@ -17,7 +17,7 @@ def handler(event: LambdaEvent, context: Any) -> dict[str, Any]:  # noqa: ARG001
 
 def _send(frame: Frame) -> Answer:
     wanted = frame.parse(SendFrame)
-    sent = service.send(frame.principal.user_id, wanted.conversation_id, wanted.message, frame.source_address)
+    sent = sending.send(frame.principal.user_id, wanted.conversation_id, wanted.message, frame.source_address)
     return Answer("ack", {"message": sent.message.model_dump(mode="json")})
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
-from hongyan import rate_limits, sessions, tokens
+from hongyan import feed, rate_limits, sessions, tokens
 from hongyan.clock import now
 from hongyan.errors import (
     CredentialsInvalid,
@@ -191,6 +191,7 @@ def _open_session(unit: UnitOfWork, user: sa.Row[Any], device: Device) -> _Opene
         created_at=moment,
     )
     repository.insert_refresh_token(unit.connection, session_id, tokens.digest(refresh_token))
+    feed.note(unit.connection, [user.id], "sessions", user.id)
     return _Opened(_session(session_id, access_token, refresh_token, user), replaced)
 
 
@@ -233,6 +234,7 @@ def _end(unit: UnitOfWork, session: sa.Row[Any], reason: EndReason) -> EndedSess
     repository.end_session(unit.connection, session.id, at=now(), reason=reason)
     audience = SessionAudience(user_id=session.user_id, session_id=session.id)
     unit.announce(event("session.ended", audience, session_id=session.id, reason=reason))
+    feed.note(unit.connection, [session.user_id], "sessions", session.user_id)
     return EndedSession(session.id, session.access_token_hash)
 
 

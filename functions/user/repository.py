@@ -146,21 +146,25 @@ def lock_groups(connection: sa.Connection, user_id: str) -> Sequence[Row]:
 
 
 def leave_groups(connection: sa.Connection, user_id: str, group_ids: Sequence[str], at: datetime) -> None:
-    """End the user's membership of locked groups, where each now stands."""
+    """End the user's membership of locked groups, where each now stands, with a change of each."""
     connection.execute(
         sa.update(conversations)
+        .where(conversations.c.id.in_(group_ids))
+        .values(member_count=conversations.c.member_count - 1, change_seq=conversations.c.change_seq + 1)
+    )
+    connection.execute(
+        sa.update(members)
         .where(
-            conversations.c.id.in_(group_ids),
-            members.c.conversation_id == conversations.c.id,
+            members.c.conversation_id.in_(group_ids),
             members.c.user_id == user_id,
-            members.c.left_seq.is_(None),
+            conversations.c.id == members.c.conversation_id,
         )
         .values(
             {
-                conversations.c.member_count: conversations.c.member_count - 1,
                 members.c.left_seq: conversations.c.last_seq,
                 members.c.left_at: at,
                 members.c.role: None,
+                members.c.change_seq: conversations.c.change_seq,
             }
         )
     )

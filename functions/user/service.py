@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from hongyan import rate_limits
+from hongyan import feed, rate_limits
 from hongyan.clock import now
 from hongyan.errors import (
     CredentialsInvalid,
@@ -255,6 +255,7 @@ def _change_profile(unit: UnitOfWork, user_id: str, values: dict[str, Any]) -> S
         raise UserNotFound
     row = repository.update_user(unit.connection, user_id, **values)
     _announce_change(unit, row, FriendsAudience(user_id=user_id, with_own_devices=True))
+    feed.note_for_friends(unit.connection, user_id)
     return own_profile_of(row)
 
 
@@ -290,6 +291,7 @@ def _close_account(unit: UnitOfWork, user_id: str) -> list[logins.EndedSession]:
         closed_at=now(),
     )
     _announce_change(unit, row, UsersAudience(user_ids=friend_ids))
+    feed.note(unit.connection, friend_ids, "friend", user_id)
     return ended
 
 

@@ -229,4 +229,32 @@ CATALOGUE: dict[str, dict[Language, Words]] = {
         "en": Words("Service unavailable", "A part of the service is out of reach. Try again in a moment."),
         "zh": Words("服务暂不可用", "服务的一部分暂时无法访问，请稍后重试。"),
     },
+    "message_not_found": {
+        "en": Words("No such message", "The conversation has no such message, or you cannot see it."),
+        "zh": Words("消息不存在", "会话中没有这条消息，或者你无权查看。"),
+    },
+    "edit_window_over": {
+        "en": Words("Too late to edit", "A message can be edited for 15 minutes after it was sent."),
+        "zh": Words("已超过编辑时限", "消息发出 15 分钟后不能再编辑。"),
+    },
+    "recall_window_over": {
+        "en": Words("Too late to recall", "A message can be recalled for 2 minutes after it was sent."),
+        "zh": Words("已超过撤回时限", "消息发出 2 分钟后不能再撤回。"),
+    },
+    "message_recalled": {
+        "en": Words("Message recalled", "The message was recalled."),
+        "zh": Words("消息已撤回", "这条消息已被撤回。"),
+    },
+    "message_not_editable": {
+        "en": Words("Message cannot be changed", "This kind of message cannot be edited, recalled or forwarded."),
+        "zh": Words("消息不可更改", "这类消息不能编辑、撤回或转发。"),
+    },
+    "too_many_reactions": {
+        "en": Words("Too many reactions", "The message has 20 different reactions; join one of those."),
+        "zh": Words("表情回应过多", "这条消息已有 20 种表情回应，请选择其中之一。"),
+    },
+    "sync_cursor_expired": {
+        "en": Words("Cursor expired", "The state that this cursor continues is gone. Sync again without a cursor."),
+        "zh": Words("同步游标已失效", "该游标对应的状态已不存在，请不带游标重新同步。"),
+    },
 }

@@ -7,11 +7,13 @@
     ├── Forbidden 403           NotFriends · NotAMember · NotPermitted
     ├── NotFound 404            RouteNotFound · UserNotFound · FriendRequestNotFound · ConversationNotFound ·
     │                           SessionNotFound · FileNotFound · PhoneNotRegistered · FriendNotFound ·
-    │                           MemberNotFound
+    │                           MemberNotFound · MessageNotFound
     ├── MethodNotAllowed 405
     ├── Conflict 409            UsernameTaken · PhoneTaken · AlreadyFriends · FriendRequestDecided · ClientIdConflict ·
-    │                           UserBlocked · NotAGroup · GroupDissolved · GroupFull · OwnerMustHandOver
-    ├── Gone 410                VerificationCodeExpired
+    │                           UserBlocked · NotAGroup · GroupDissolved · GroupFull · OwnerMustHandOver ·
+    │                           EditWindowOver · RecallWindowOver · MessageRecalled · MessageNotEditable ·
+    │                           TooManyReactions
+    ├── Gone 410                VerificationCodeExpired · SyncCursorExpired
     ├── TooLarge 413             BodyTooLarge · FrameTooLarge
     ├── UnsupportedMediaType 415
     ├── ValidationFailed 422    SelfFriendship · SelfBlock · VerificationCodeWrong · PhoneNotReachable · FileNotUsable
@@ -205,6 +207,12 @@ class FileNotFound(NotFound):
     code = "file_not_found"
 
 
+class MessageNotFound(NotFound):
+    """The conversation has no such message that the caller may see."""
+
+    code = "message_not_found"
+
+
 class PhoneNotRegistered(NotFound):
     """Nobody has the phone. Told only to whoever has shown by a code that the phone is theirs."""
 
@@ -284,11 +292,48 @@ class OwnerMustHandOver(Conflict):
     code = "owner_must_hand_over"
 
 
+class EditWindowOver(Conflict):
+    """The message was sent too long ago to be edited."""
+
+    code = "edit_window_over"
+
+
+class RecallWindowOver(Conflict):
+    """The message was sent too long ago for its sender to recall it."""
+
+    code = "recall_window_over"
+
+
+class MessageRecalled(Conflict):
+    """The message was recalled: there is nothing to edit, forward or react to."""
+
+    code = "message_recalled"
+
+
+class MessageNotEditable(Conflict):
+    """Only a text can be edited; what the server says of a group can be neither recalled nor forwarded."""
+
+    code = "message_not_editable"
+
+
+class TooManyReactions(Conflict):
+    """The message has 20 different reactions. One of those can still be joined."""
+
+    code = "too_many_reactions"
+
+
 class VerificationCodeExpired(Problem):
     """The code is over: five minutes old, used, or tried wrongly five times. Ask for another."""
 
     status = 410
     code = "verification_code_expired"
+
+
+class SyncCursorExpired(Problem):
+    """The state that the cursor continues is not there any more. Begin anew without a cursor."""
+
+    status = 410
+    code = "sync_cursor_expired"
 
 
 class TooLarge(Problem):

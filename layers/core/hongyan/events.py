@@ -1,11 +1,13 @@
 """Facts that others must hear of, and who hears them (contract, WebSocket, server events)."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, Field
 
 from hongyan.clock import Timestamp, now
 from hongyan.ids import new_id
+from hongyan.schemas import Conversation, Message
 
 EventType = Literal[
     "friend.requested",
@@ -18,6 +20,7 @@ EventType = Literal[
     "member.changed",
     "message.created",
     "message.read",
+    "message.updated",
     "presence.changed",
     "session.ended",
     "typing",
@@ -65,14 +68,43 @@ Audience = Annotated[
 ]
 
 
+class Reference(NamedTuple):
+    """Which message an event is about."""
+
+    conversation_id: str
+    seq: int
+
+
 class Event(BaseModel):
-    """One fact. ``data`` is JSON as the contract gives it for ``type``; ``event_id`` tells a repeat from a new one."""
+    """One fact. ``data`` is JSON as the contract gives it for ``type``; ``event_id`` tells a repeat from a new one.
+
+    But a message is only referred to while the event is on its way: ``{"conversation_id", "seq"}``. Whoever consumes
+    it reads the message as it is then: what was recalled is in no queue, and no late event shows an old state.
+    """
 
     event_id: str = Field(default_factory=new_id)
     type: EventType
     at: Timestamp = Field(default_factory=now)
     audience: Audience
     data: dict[str, Any]
+
+    def references(self) -> list[Reference]:
+        """Return which messages the event refers to."""
+        return [
+            Reference(message["conversation_id"], message["seq"])
+            for message in (self.data.get("message"), self.data.get("conversation", {}).get("last_message"))
+            if message is not None
+        ]
+
+    def with_messages(self, found: Mapping[Reference, Message]) -> "Event":
+        """Return the event with the messages in the place of the references to them."""
+        data = dict(self.data)
+        if "message" in data:
+            data["message"] = _found(data["message"], found)
+        if data.get("conversation", {}).get("last_message") is not None:
+            conversation = data["conversation"]
+            data["conversation"] = {**conversation, "last_message": _found(conversation["last_message"], found)}
+        return self.model_copy(update={"data": data})
 
     def shown(self) -> dict[str, Any]:
         """Return the event as clients see it: without its audience."""
@@ -89,4 +121,11 @@ def event(
 
 
 def _json(value: Any) -> Any:
+    if isinstance(value, Conversation) and value.last_message is not None:
+        last = Reference(value.id, value.last_message.seq)
+        return {**value.model_dump(mode="json", exclude={"last_message"}), "last_message": last._asdict()}
     return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+
+
+def _found(reference: dict[str, Any], found: Mapping[Reference, Message]) -> dict[str, Any]:
+    return found[Reference(reference["conversation_id"], reference["seq"])].model_dump(mode="json")

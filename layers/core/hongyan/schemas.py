@@ -3,7 +3,7 @@
 import unicodedata
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from hongyan.clock import Timestamp
 
@@ -37,6 +37,18 @@ def _one_line(text: str) -> str:
     if any(unicodedata.category(character) in _NOT_OF_ONE_LINE for character in text):
         raise ValueError("holds a line break or a control character")
     return text
+
+
+def distinct(values: list[str]) -> list[str]:
+    """Return the values if none is there twice.
+
+    Raises:
+        ValueError: one is.
+
+    """
+    if len(set(values)) < len(values):
+        raise ValueError("names something twice")
+    return values
 
 
 # Text that people read. NUL and its like have no meaning in it and break the tools behind; line breaks and tabs stay.
@@ -80,8 +92,20 @@ class User(BaseModel):
     avatar: Avatar | None
 
 
+class Reaction(BaseModel):
+    """How many people reacted to a message in one way, and who: the first of them, in the order of their ids."""
+
+    emoji: str
+    count: int
+    user_ids: list[str]
+
+
 class Message(BaseModel):
-    """One message of a conversation."""
+    """One message of a conversation.
+
+    ``change_seq`` rises with each change of the message: of two states of it the one with the higher counts. A recalled
+    one has lost what it said, for everybody; one that is ``hidden`` says nothing to whom it is shown here.
+    """
 
     id: str
     conversation_id: str
@@ -92,10 +116,21 @@ class Message(BaseModel):
     content: dict[str, Any]
     reply_to_seq: int | None
     mentions: list[str]
-    reactions: list[Any] = []
+    reactions: list[Reaction] = []
     created_at: Timestamp
     edited_at: Timestamp | None = None
     recalled_at: Timestamp | None = None
+    change_seq: int
+    hidden: bool = False
+
+    @field_validator("reactions", mode="before")
+    @classmethod
+    def _none_are_no_reactions(cls, value: Any) -> Any:
+        return [] if value is None else value
+
+    def hide(self) -> "Message":
+        """Return the message as it is shown to who has hidden it."""
+        return self.model_copy(update={"content": {}, "mentions": [], "reactions": [], "hidden": True})
 
 
 Role = Literal["owner", "admin", "member"]

@@ -199,6 +199,9 @@ conversations = sa.Table(
     sa.Column("announcement", sa.String(2000), nullable=True),
     sa.Column("avatar_file_id", _id(), nullable=True),
     sa.Column("member_count", sa.Integer, nullable=True),
+    # The number of the last change of anything in the conversation that its members are shown, taken under the row's
+    # lock: messages old and new, members, receipts, the card. So it is dense, and its order is the order of commits.
+    sa.Column("change_seq", sa.BigInteger, nullable=False, server_default="0"),
     sa.UniqueConstraint("pair", name="uq_conversations_pair"),
 )
 
@@ -222,7 +225,11 @@ members = sa.Table(
     sa.Column("joined_seq", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("left_seq", sa.BigInteger, nullable=True),
     sa.Column("left_at", UtcDateTime, nullable=True),
+    # Of the last change of the member that the others are shown, and of the last that came before the member did.
+    sa.Column("change_seq", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("joined_change_seq", sa.BigInteger, nullable=False, server_default="0"),
     sa.Index("ix_members_user", "user_id", "conversation_id"),
+    sa.Index("ix_members_change", "conversation_id", "change_seq"),
 )
 
 # Clustered by conversation and seq: a page of history is one range of the primary key.
@@ -241,8 +248,83 @@ messages = sa.Table(
     sa.Column("reply_to_seq", sa.BigInteger, nullable=True),
     sa.Column("mentions", sa.JSON, nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
+    # Of the message's last change, the first of which is that it was sent.
+    sa.Column("change_seq", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("edited_at", UtcDateTime, nullable=True),
+    sa.Column("recalled_at", UtcDateTime, nullable=True),
+    # The seq once it is recalled: the few recalled ones behind a `read_seq` are counted by its index alone.
+    sa.Column("recalled_seq", sa.BigInteger, nullable=True),
+    # What `reactions` amounts to, NULL for none; kept with it under the conversation's lock.
+    sa.Column("reactions", sa.JSON(none_as_null=True), nullable=True),
     sa.UniqueConstraint("id", name="uq_messages_id"),
     sa.UniqueConstraint("sender_id", "client_id", name="uq_messages_client_id"),
+    sa.Index("ix_messages_change", "conversation_id", "change_seq"),
+    sa.Index("ix_messages_recalled", "conversation_id", "recalled_seq"),
+    sa.Index("ix_messages_created_at", "conversation_id", "created_at"),
+)
+
+reactions = sa.Table(
+    "reactions",
+    metadata,
+    sa.Column("conversation_id", _id(), primary_key=True),
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("emoji", ExactText(64), primary_key=True),
+    sa.Column("user_id", _id(), primary_key=True),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+)
+
+# Messages that somebody has hidden from themselves.
+hidden_messages = sa.Table(
+    "hidden_messages",
+    metadata,
+    sa.Column("user_id", _id(), primary_key=True),
+    sa.Column("conversation_id", _id(), primary_key=True),
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("hidden_at", UtcDateTime, nullable=False),
+)
+
+# A person's feed: what changed for them, in the order in which it was found committed. Sync gives the positions, under
+# the lock of the row in `feeds`, so nothing can come to stand before a position that was handed out (hongyan.feed).
+feeds = sa.Table(
+    "feeds",
+    metadata,
+    sa.Column("user_id", _id(), primary_key=True),
+    sa.Column("last_position", sa.BigInteger, nullable=False),
+)
+
+feed_entries = sa.Table(
+    "feed_entries",
+    metadata,
+    sa.Column("user_id", _id(), primary_key=True),
+    sa.Column("position", sa.BigInteger, primary_key=True, autoincrement=False),
+    # Random: a cursor names it too, so that one from before the database was restored is known for what it is.
+    sa.Column("id", _id(), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("subject_id", _id(), nullable=False),
+    # Of a conversation: its changes after the one and up to the other. Of a hidden message: NULL and its seq.
+    sa.Column("from_change", sa.BigInteger, nullable=True),
+    sa.Column("to_change", sa.BigInteger, nullable=True),
+)
+
+# Up to which change of a conversation somebody's feed has come.
+feed_marks = sa.Table(
+    "feed_marks",
+    metadata,
+    sa.Column("user_id", _id(), primary_key=True),
+    sa.Column("conversation_id", _id(), primary_key=True),
+    sa.Column("change_seq", sa.BigInteger, nullable=False),
+)
+
+# What concerns one person and has no place in their feed yet. Whoever writes here takes no lock.
+feed_notes = sa.Table(
+    "feed_notes",
+    metadata,
+    sa.Column("id", sa.BigInteger, primary_key=True),
+    sa.Column("user_id", _id(), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("subject_id", _id(), nullable=False),
+    sa.Column("seq", sa.BigInteger, nullable=True),
+    sa.Index("ix_feed_notes_user", "user_id", "id"),
 )
 
 # What is committed and not yet known to be announced. A row goes once SNS has taken its event.

@@ -1,15 +1,17 @@
 """A conversation's timeline: who holds its lock takes the next seq (architecture, decision 2).
 
-People's messages and those that the server makes of what happens in a group go the same way.
+People's messages and those that the server makes of what happens in a group go the same way. Whatever its members are
+shown of a conversation takes the next number of its changes too, under the same lock: sync goes by those.
 """
 
 import hashlib
+from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
 
 from hongyan.clock import now
-from hongyan.events import ConversationAudience, event
+from hongyan.events import ConversationAudience, Event, event
 from hongyan.ids import new_id
 from hongyan.schemas import Message, Role
 from hongyan.tables import conversations, members, messages
@@ -40,6 +42,8 @@ class Place(NamedTuple):
     kind: str
     is_open: bool
     last_seq: int
+    change_seq: int
+    last_activity_at: datetime
     member_count: int | None
     role: Role | None
     joined_seq: int
@@ -66,6 +70,8 @@ def _places(conversation_id: str, user_id: str) -> sa.Select[Any]:
             conversations.c.kind,
             conversations.c.is_open,
             conversations.c.last_seq,
+            conversations.c.change_seq,
+            conversations.c.last_activity_at,
             conversations.c.member_count,
             members.c.role,
             members.c.joined_seq,
@@ -84,26 +90,50 @@ def _place(connection: sa.Connection, statement: sa.Select[Any]) -> Place | None
     return None if row is None else Place(*row)
 
 
+def change(connection: sa.Connection, place: Place) -> Place:
+    """Take the number of a change that is no new message, and return the place after it. The place is locked."""
+    after = place._replace(change_seq=place.change_seq + 1)
+    connection.execute(
+        sa.update(conversations).where(conversations.c.id == place.conversation_id).values(change_seq=after.change_seq)
+    )
+    return after
+
+
+def moment(place: Place) -> datetime:
+    """Return when a message is sent under the lock: not before the last one, whatever this machine's clock says."""
+    return max(now(), place.last_activity_at)
+
+
 def append(unit: UnitOfWork, place: Place, message: Message, request_hash: bytes) -> Place:
-    """Store a message of whose place it is under the next seq, which it bears, and return the place after it.
+    """Store a message of whose place it is under the next seq and change, which it bears; return the place after it.
 
     Raises:
         sqlalchemy.exc.IntegrityError: the sender used the ``client_id`` in another conversation at this very moment.
 
     """
-    columns = message.model_dump(exclude={"reactions", "edited_at", "recalled_at"})
+    columns = message.model_dump(exclude={"reactions", "edited_at", "recalled_at", "hidden"})
     unit.connection.execute(sa.insert(messages).values(**columns, request_hash=request_hash))
     # Whoever had read to the end has read their own message too; otherwise it only does not count as unread.
     has_read_all = place.read_seq == place.last_seq
     after = place._replace(
         last_seq=message.seq,
+        change_seq=message.change_seq,
+        last_activity_at=message.created_at,
         read_seq=message.seq if has_read_all else place.read_seq,
         own_after_read=0 if has_read_all else place.own_after_read + 1,
     )
     _advance(unit.connection, after, message)
-    audience = ConversationAudience(conversation_id=place.conversation_id, seq=message.seq)
-    unit.announce(event("message.created", audience, message=message))
+    unit.announce(about(message.conversation_id, message.seq, "message.created"))
     return after
+
+
+def about(conversation_id: str, seq: int, event_type: Literal["message.created", "message.updated"]) -> Event:
+    """Return the event that a message came or changed.
+
+    It only says which. Whoever consumes it reads the message as it is then, so what was recalled is in no queue.
+    """
+    audience = ConversationAudience(conversation_id=conversation_id, seq=seq)
+    return event(event_type, audience, message={"conversation_id": conversation_id, "seq": seq})
 
 
 def note(unit: UnitOfWork, place: Place, happening: Happening, **content: Any) -> Place:
@@ -119,7 +149,8 @@ def note(unit: UnitOfWork, place: Place, happening: Happening, **content: Any) -
         content={"event": happening, "by_user_id": place.user_id, **content},
         reply_to_seq=None,
         mentions=[],
-        created_at=now(),
+        created_at=moment(place),
+        change_seq=place.change_seq + 1,
     )
     # Nobody asked for this message, so no request is taken for a repetition of it.
     return append(unit, place, message, hashlib.sha256(message_id.encode()).digest())
@@ -137,6 +168,7 @@ def _advance(connection: sa.Connection, after: Place, message: Message) -> None:
         .values(
             {
                 conversations.c.last_seq: after.last_seq,
+                conversations.c.change_seq: after.change_seq,
                 conversations.c.last_activity_at: message.created_at,
                 members.c.read_seq: after.read_seq,
                 members.c.own_after_read: after.own_after_read,

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from hongyan import stores
 from hongyan.ids import new_id
+from hongyan.permissions import PERMISSIONS
 from hongyan.tables import conversations, members
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -21,7 +22,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from functions.friend.permissions import PERMISSIONS
 from tests.support.gateway import Response
 from tests.support.people import Person
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from hongyan import rate_limits, stores
 from hongyan.tables import messages, outbox
 
-from functions.message import service
+from functions.message import sending
 from tests.support.people import Person, a_text
 
 People = Callable[[str], Person]
@@ -283,7 +283,7 @@ def test_one_client_id_over_socket_and_rest_is_one_message(pair: Pair) -> None:
 
 
 def test_whoever_sends_too_much_waits_on_both_ways(person: People, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "SENDING", rate_limits.at_most(2, 30, "sending"))
+    monkeypatch.setattr(sending, "SENDING", rate_limits.at_most(2, 30, "sending"))
     alice, bob = person("alice"), person("bob")
     conversation_id = alice.befriend(bob)
 
@@ -300,7 +300,7 @@ def test_whoever_sends_too_much_waits_on_both_ways(person: People, monkeypatch: 
 def test_without_redis_messages_are_sent_uncounted(
     person: People, monkeypatch: pytest.MonkeyPatch, without_redis: Callable[[], AbstractContextManager[None]]
 ) -> None:
-    monkeypatch.setattr(service, "SENDING", rate_limits.at_most(1, 30, "sending"))
+    monkeypatch.setattr(sending, "SENDING", rate_limits.at_most(1, 30, "sending"))
     alice, bob = person("alice"), person("bob")
     conversation_id = alice.befriend(bob)
 
@@ -309,7 +309,7 @@ def test_without_redis_messages_are_sent_uncounted(
 
 
 def test_an_address_that_sends_too_much_waits_whoever_sends(person: People, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "SENDING_FROM_ADDRESS", rate_limits.at_most(2, 30, "sending-from-address"))
+    monkeypatch.setattr(sending, "SENDING_FROM_ADDRESS", rate_limits.at_most(2, 30, "sending-from-address"))
     alice, bob = person("alice"), person("bob")
     conversation_id = alice.befriend(bob)
 

@@ -5,9 +5,8 @@ import typing
 from pathlib import Path
 
 import pytest
+from hongyan.permissions import PERMISSIONS, Action, may
 from hongyan.schemas import Role
-
-from functions.friend.permissions import PERMISSIONS, Action, may
 
 _ARCHITECTURE = Path(__file__).parents[3] / "docs" / "architecture.md"
 _ROLES: tuple[Role, ...] = typing.get_args(Role)

@@ -47,8 +47,10 @@ def test_the_longest_message_fits_into_a_frame() -> None:
     one_id = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
     message = {
         "id": one_id, "conversation_id": one_id, "seq": 2**63 - 1, "client_id": "\U0001f600" * 64, "sender_id": one_id,
-        "type": "text", "content": {"text": '😀"\\\n' * 1_250}, "reply_to_seq": 2**62, "mentions": [one_id] * 100,
-        "reactions": [], "created_at": "2026-11-23T17:48:23.123Z", "edited_at": None, "recalled_at": None,
+        "type": "text", "content": {"text": "\U0001f600" * 5_000}, "reply_to_seq": 2**62, "mentions": [one_id] * 100,
+        "reactions": [{"emoji": "👩🏽‍❤️‍💋‍👩🏽", "count": 10_000, "user_ids": [one_id] * 10}] * 20,
+        "created_at": "2026-11-23T17:48:23.123Z", "edited_at": "2026-11-23T17:48:23.123Z", "recalled_at": None,
+        "change_seq": 2**63 - 1, "hidden": False,
     }  # fmt: skip
     outgoing.add(event("message.created", EVERYONE, message=message))
 

@@ -6,6 +6,8 @@ from hongyan.schemas import Role
 
 Action = Literal[
     "send",
+    "mention everyone",
+    "recall what others said",
     "see members",
     "invite",
     "leave",
@@ -19,6 +21,8 @@ Action = Literal[
 
 PERMISSIONS: dict[Action, frozenset[Role]] = {
     "send": frozenset({"owner", "admin", "member"}),
+    "mention everyone": frozenset({"owner", "admin"}),
+    "recall what others said": frozenset({"owner", "admin"}),
     "see members": frozenset({"owner", "admin", "member"}),
     "invite": frozenset({"owner", "admin", "member"}),
     "leave": frozenset({"admin", "member"}),
