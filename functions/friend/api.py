@@ -27,17 +27,14 @@ from hongyan.errors import (
     ValidationFailed,
 )
 from hongyan.pagination import Page
-from hongyan.schemas import Conversation
+from hongyan.schemas import Blocked, Conversation, Friend, FriendRequest
 from hongyan.web import Caller, CursorParameter, Limit, create_app, known_id, lambda_handler, problems
 
 from functions.friend import conversations, groups, service
 from functions.friend.schemas import (
     Acceptance,
     AddedMembers,
-    Blocked,
     Direction,
-    Friend,
-    FriendRequest,
     GroupChange,
     Member,
     NewFriendRequest,

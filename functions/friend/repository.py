@@ -5,14 +5,12 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
-from hongyan.profiles import profile_columns
+from hongyan.friends import is_heard_by, select_blocked, select_friends, select_requests
 from hongyan.tables import blocks, conversations, friend_requests, friendships, members, users
 
 Row = sa.Row[Any]
 
 Decision = Literal["accepted", "rejected", "withdrawn"]
-
-_from_user, _to_user = users.alias("from_user"), users.alias("to_user")
 
 
 class RequestsPosition(NamedTuple):
@@ -69,36 +67,20 @@ def set_remark(connection: sa.Connection, user_id: str, friend_id: str, remark: 
 
 def find_friend(connection: sa.Connection, user_id: str, friend_id: str) -> Row | None:
     """Return a friend with the profile."""
-    return connection.execute(_friends_of(user_id).where(friendships.c.friend_id == friend_id)).first()
-
-
-def _friends_of(user_id: str) -> sa.Select[Any]:
-    return (
-        sa.select(friendships.c.remark, friendships.c.since, users.c.last_seen_at, *profile_columns())
-        .join(users, users.c.id == friendships.c.friend_id)
-        .where(friendships.c.user_id == user_id)
-    )
+    return connection.execute(select_friends(user_id).where(friendships.c.friend_id == friend_id)).first()
 
 
 def list_friends(connection: sa.Connection, user_id: str, after_id: str | None, limit: int) -> Sequence[Row]:
     """Return up to ``limit`` friends in the order of their ids."""
-    statement = _friends_of(user_id).order_by(friendships.c.friend_id).limit(limit)
+    statement = select_friends(user_id).order_by(friendships.c.friend_id).limit(limit)
     if after_id is not None:
         statement = statement.where(friendships.c.friend_id > after_id)
     return connection.execute(statement).all()
 
 
-def _requests() -> sa.Select[Any]:
-    return (
-        sa.select(friend_requests, *profile_columns(_from_user, "from_"), *profile_columns(_to_user, "to_"))
-        .join(_from_user, _from_user.c.id == friend_requests.c.from_user_id)
-        .join(_to_user, _to_user.c.id == friend_requests.c.to_user_id)
-    )
-
-
 def find_request(connection: sa.Connection, request_id: str) -> Row | None:
     """Return a friend request with both profiles."""
-    return connection.execute(_requests().where(friend_requests.c.id == request_id)).first()
+    return connection.execute(select_requests().where(friend_requests.c.id == request_id)).first()
 
 
 def has_blocked(connection: sa.Connection, user_id: str, other_id: str) -> bool:
@@ -119,13 +101,7 @@ def delete_block(connection: sa.Connection, user_id: str, blocked_id: str) -> No
 
 def list_blocked(connection: sa.Connection, user_id: str, after_id: str | None, limit: int) -> Sequence[Row]:
     """Return up to ``limit`` of the people whom the user has blocked, in the order of their ids."""
-    statement = (
-        sa.select(blocks.c.created_at.label("since"), *profile_columns())
-        .join(users, users.c.id == blocks.c.blocked_id)
-        .where(blocks.c.user_id == user_id)
-        .order_by(blocks.c.blocked_id)
-        .limit(limit)
-    )
+    statement = select_blocked(user_id).order_by(blocks.c.blocked_id).limit(limit)
     if after_id is not None:
         statement = statement.where(blocks.c.blocked_id > after_id)
     return connection.execute(statement).all()
@@ -133,7 +109,7 @@ def list_blocked(connection: sa.Connection, user_id: str, after_id: str | None, 
 
 def find_pending_request(connection: sa.Connection, from_user_id: str, to_user_id: str) -> Row | None:
     """Return the pending request of one person to another."""
-    statement = _requests().where(
+    statement = select_requests().where(
         friend_requests.c.from_user_id == from_user_id,
         friend_requests.c.to_user_id == to_user_id,
         friend_requests.c.pending == 1,
@@ -147,15 +123,13 @@ def list_requests(
     """Return up to ``limit`` requests whose ``side`` column is the user, pending ones first, newest first."""
     pending = sa.func.coalesce(friend_requests.c.pending, 0)
     statement = (
-        _requests()
+        select_requests()
         .where(friend_requests.c[side] == user_id)
         .order_by(pending.desc(), friend_requests.c.id.desc())
         .limit(limit)
     )
     if side == "to_user_id":
-        # Who was blocked is not told, and asks nobody: the request is there for its sender only.
-        is_from_blocked = sa.exists().where(blocks.c.user_id == user_id, blocks.c.blocked_id == _from_user.c.id)
-        statement = statement.where(~is_from_blocked)
+        statement = statement.where(is_heard_by(user_id))
     if after is not None:
         statement = statement.where(
             sa.or_(pending < after.pending, sa.and_(pending == after.pending, friend_requests.c.id < after.id))

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from hongyan.clock import Timestamp
 from hongyan.ids import Id
-from hongyan.schemas import Conversation, GroupName, Nickname, Prose, RequestBody, Role, User, distinct
+from hongyan.schemas import Conversation, FriendRequest, GroupName, Nickname, Prose, RequestBody, Role, User, distinct
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 Direction = Literal["incoming", "outgoing"]
@@ -15,18 +15,6 @@ class NewFriendRequest(RequestBody):
 
     user_id: Id
     message: Annotated[Prose, StringConstraints(max_length=200)] = ""
-
-
-class FriendRequest(BaseModel):
-    """One person asking another."""
-
-    id: str
-    from_user: User
-    to_user: User
-    message: str
-    status: Literal["pending", "accepted", "rejected", "withdrawn"]
-    created_at: Timestamp
-    decided_at: Timestamp | None
 
 
 class Acceptance(BaseModel):
@@ -40,23 +28,6 @@ class Remark(RequestBody):
     """PATCH /v1/friends/{user_id}; null takes it away."""
 
     remark: Nickname | None
-
-
-class Blocked(BaseModel):
-    """Somebody whom the caller has blocked."""
-
-    user: User
-    since: Timestamp
-
-
-class Friend(BaseModel):
-    """A friend, with the caller's own name for them."""
-
-    user: User
-    remark: str | None
-    since: Timestamp
-    online: bool
-    last_seen_at: Timestamp | None
 
 
 class NewGroup(RequestBody):

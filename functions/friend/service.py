@@ -1,11 +1,9 @@
 """Friend requests, friendships and blocks."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import redis
 import sqlalchemy as sa
-from hongyan import connections, feed
+from hongyan import feed
 from hongyan.cards import find_card
 from hongyan.clock import now
 from hongyan.errors import (
@@ -19,15 +17,15 @@ from hongyan.errors import (
     UserNotFound,
 )
 from hongyan.events import EventType, UsersAudience, event
+from hongyan.friends import show_blocked, show_friends, show_request
 from hongyan.ids import new_id
-from hongyan.observability import logger
 from hongyan.pagination import Page, decode_cursor, encode_cursor, page_of
-from hongyan.profiles import public_profile
+from hongyan.schemas import Blocked, Friend, FriendRequest
 from hongyan.unit_of_work import UnitOfWork, perform, read
 
 from functions.friend import repository
 from functions.friend.repository import Decision, RequestsPosition
-from functions.friend.schemas import Acceptance, Blocked, Direction, Friend, FriendRequest, NewFriendRequest
+from functions.friend.schemas import Acceptance, Direction, NewFriendRequest
 
 _FRIENDS, _BLOCKS = "friends", "blocks"
 _SIDE_OF_CALLER = {"incoming": "to_user_id", "outgoing": "from_user_id"}
@@ -136,7 +134,7 @@ def list_blocked(user_id: str, cursor: str | None, limit: int) -> Page[Blocked]:
     return page_of(
         rows,
         limit,
-        lambda row: Blocked(user=public_profile(row), since=row.since),
+        show_blocked,
         lambda row: encode_cursor(_BLOCKS, user_id, [row.id]),
     )
 
@@ -146,19 +144,15 @@ def list_requests(user_id: str, direction: Direction, cursor: str | None, limit:
     side, list_name = _SIDE_OF_CALLER[direction], f"friend-requests:{direction}"
     after = None if cursor is None else RequestsPosition(*decode_cursor(list_name, user_id, cursor))
     rows = read(lambda connection: repository.list_requests(connection, side, user_id, after, limit + 1))
-    return page_of(
-        rows, limit, _friend_request, lambda row: encode_cursor(list_name, user_id, [row.pending or 0, row.id])
-    )
+    return page_of(rows, limit, show_request, lambda row: encode_cursor(list_name, user_id, [row.pending or 0, row.id]))
 
 
 def list_friends(user_id: str, cursor: str | None, limit: int) -> Page[Friend]:
     """Return a page of the caller's friends."""
     after = None if cursor is None else decode_cursor(_FRIENDS, user_id, cursor)[0]
     rows = read(lambda connection: repository.list_friends(connection, user_id, after, limit + 1))
-    online = _online([row.id for row in rows])
-    return page_of(
-        rows, limit, lambda row: _friend(row, online), lambda row: encode_cursor(_FRIENDS, user_id, [row.id])
-    )
+    shown = {friend.user.id: friend for friend in show_friends(rows[:limit])}
+    return page_of(rows, limit, lambda row: shown[row.id], lambda row: encode_cursor(_FRIENDS, user_id, [row.id]))
 
 
 def _ask(unit: UnitOfWork, user_id: str, asked: NewFriendRequest) -> Asked:
@@ -171,7 +165,7 @@ def _ask(unit: UnitOfWork, user_id: str, asked: NewFriendRequest) -> Asked:
         raise AlreadyFriends
     first = repository.find_pending_request(unit.connection, user_id, asked.user_id)
     if first is not None:
-        return Asked(_friend_request(first), is_new=False)
+        return Asked(show_request(first), is_new=False)
     crossing = repository.find_pending_request(unit.connection, asked.user_id, user_id)
     if crossing is not None:
         return Asked(_befriend(unit, crossing).friend_request, is_new=False)
@@ -203,7 +197,7 @@ def _accept_as(unit: UnitOfWork, user_id: str, request_id: str) -> Acceptance:
     if conversation_id is None:
         raise FriendRequestNotFound
     return Acceptance(
-        friend_request=_friend_request(row), conversation=find_card(unit.connection, user_id, conversation_id)
+        friend_request=show_request(row), conversation=find_card(unit.connection, user_id, conversation_id)
     )
 
 
@@ -239,7 +233,7 @@ def _set_remark(unit: UnitOfWork, user_id: str, friend_id: str, remark: str | No
     if row is None:
         raise FriendNotFound
     feed.note(unit.connection, [user_id], "friend", friend_id)
-    return _friend(row, _online([friend_id]))
+    return show_friends([row])[0]
 
 
 def _remove_friend(unit: UnitOfWork, user_id: str, friend_id: str) -> None:
@@ -327,39 +321,8 @@ def _request(connection: sa.Connection, request_id: str) -> FriendRequest:
     row = repository.find_request(connection, request_id)
     if row is None:
         raise FriendRequestNotFound
-    return _friend_request(row)
+    return show_request(row)
 
 
 def _pair(one: str, other: str) -> str:
     return ":".join(sorted((one, other)))
-
-
-def _online(user_ids: Sequence[str]) -> set[str]:
-    """Return who of the users is connected; without Redis nobody is known to be."""
-    try:
-        return {user_id for user_id, open_ones in connections.of_users(user_ids).items() if open_ones}
-    except redis.RedisError as error:
-        logger.warning("it is not known who is online", error=str(error))
-        return set()
-
-
-def _friend(row: sa.Row[Any], online: set[str]) -> Friend:
-    return Friend(
-        user=public_profile(row),
-        remark=row.remark,
-        since=row.since,
-        online=row.id in online,
-        last_seen_at=row.last_seen_at,
-    )
-
-
-def _friend_request(row: sa.Row[Any]) -> FriendRequest:
-    return FriendRequest(
-        id=row.id,
-        from_user=public_profile(row, "from_"),
-        to_user=public_profile(row, "to_"),
-        message=row.message,
-        status=row.status,
-        created_at=row.created_at,
-        decided_at=row.decided_at,
-    )

@@ -18,6 +18,7 @@ from hongyan.errors import (
     Problem,
     RateLimited,
     RecallWindowOver,
+    SyncCursorExpired,
     TokenInvalid,
     TooManyReactions,
     UserBlocked,
@@ -28,9 +29,9 @@ from hongyan.schemas import Message, ReadReceipt, Seq
 from hongyan.web import Caller, CursorParameter, Limit, SourceAddress, create_app, known_id, lambda_handler, problems
 from pydantic import AfterValidator, AwareDatetime
 
-from functions.message import changes, sending, service
+from functions.message import changes, sending, service, sync
 from functions.message.emojis import one_emoji
-from functions.message.schemas import Edited, Forward, Forwarded, NewMessage, Reader, ReadMark
+from functions.message.schemas import Edited, Forward, Forwarded, NewMessage, Reader, ReadMark, Sync
 from functions.message.service import NEWEST, Range
 
 app = create_app("message")
@@ -236,3 +237,13 @@ def list_readers(
 def mark_read(conversation_id: str, body: ReadMark, caller: Caller) -> ReadReceipt:
     """Note how far the caller has read; it never goes back."""
     return service.mark_read(caller.user_id, known_id(conversation_id, ConversationNotFound), body.seq)
+
+
+@app.get("/v1/sync", responses=problems(TokenInvalid, InvalidCursor, SyncCursorExpired, ValidationFailed))
+def get_changes(
+    caller: Caller,
+    cursor: CursorParameter = None,
+    limit: Annotated[int, Query(ge=1, le=100, description="About how many changes a page holds.")] = 100,
+) -> Sync:
+    """Return everything that changed for the caller since the cursor; without one, the state as it is."""
+    return sync.sync(caller, cursor, limit)

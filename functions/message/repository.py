@@ -58,9 +58,9 @@ def find_by_client_id(connection: sa.Connection, sender_id: str, client_id: str)
 
 def find_message(connection: sa.Connection, user_id: str, conversation_id: str, seq: int) -> Message | None:
     """Return one message as it is shown to the user."""
-    statement = _shown_to(user_id).where(messages.c.conversation_id == conversation_id, messages.c.seq == seq)
+    statement = select_shown_to(user_id).where(messages.c.conversation_id == conversation_id, messages.c.seq == seq)
     row = connection.execute(statement).first()
-    return None if row is None else _shown(row)
+    return None if row is None else shown(row)
 
 
 def find_messages(connection: sa.Connection, references: Collection[Reference]) -> dict[Reference, Message]:
@@ -76,7 +76,7 @@ def list_before(
     statement = _messages_in(place, window).order_by(messages.c.seq.desc()).limit(limit)
     if before_seq is not None:
         statement = statement.where(messages.c.seq < before_seq)
-    return [_shown(row) for row in connection.execute(statement)]
+    return [shown(row) for row in connection.execute(statement)]
 
 
 def list_after(
@@ -86,7 +86,7 @@ def list_after(
     statement = _messages_in(place, window).order_by(messages.c.seq).limit(limit)
     if after_seq is not None:
         statement = statement.where(messages.c.seq > after_seq)
-    return [_shown(row) for row in connection.execute(statement)]
+    return [shown(row) for row in connection.execute(statement)]
 
 
 def last_seq_before(connection: sa.Connection, conversation_id: str, moment: datetime) -> int:
@@ -101,14 +101,15 @@ def last_seq_before(connection: sa.Connection, conversation_id: str, moment: dat
 
 
 def _messages_in(place: Place, window: Window) -> sa.Select[Any]:
-    return _shown_to(place.user_id).where(
+    return select_shown_to(place.user_id).where(
         messages.c.conversation_id == place.conversation_id,
         messages.c.seq > window.after_seq,
         messages.c.seq <= window.end_seq,
     )
 
 
-def _shown_to(user_id: str) -> sa.Select[Any]:
+def select_shown_to(user_id: str) -> sa.Select[Any]:
+    """Return the statement of messages; what it finds is for :func:`shown`."""
     return sa.select(messages, hidden_messages.c.hidden_at).outerjoin(
         hidden_messages,
         sa.and_(
@@ -119,7 +120,8 @@ def _shown_to(user_id: str) -> sa.Select[Any]:
     )
 
 
-def _shown(row: Row) -> Message:
+def shown(row: Row) -> Message:
+    """Return the message of a row as it is shown to whom it was selected for."""
     return message(row) if row.hidden_at is None else message(row).hide()
 
 

@@ -3,7 +3,22 @@
 from typing import Annotated, Literal
 
 from hongyan.ids import Id
-from hongyan.schemas import ClientKey, Message, MessageText, RequestBody, Seq, User, distinct
+from hongyan.schemas import (
+    Blocked,
+    ClientKey,
+    ConversationCard,
+    Friend,
+    FriendRequest,
+    LiveSession,
+    Message,
+    MessageText,
+    ReadReceipt,
+    RequestBody,
+    Role,
+    Seq,
+    User,
+    distinct,
+)
 from pydantic import AfterValidator, BaseModel, Field
 
 # Ids of members, or `all` for everyone, by who may.
@@ -50,6 +65,49 @@ class Reader(BaseModel):
     """Somebody who has read a message."""
 
     user: User
+
+
+class MemberState(BaseModel):
+    """What somebody is in a conversation; a role is of those present in a group."""
+
+    conversation_id: str
+    user_id: str
+    role: Role | None
+    is_present: bool
+
+
+class HiddenMessage(BaseModel):
+    """A message that the caller has hidden."""
+
+    conversation_id: str
+    seq: int
+
+
+class Sync(BaseModel):
+    """What changed for the caller. Whatever is told is told as it is now; what did not change is not there.
+
+    ``sessions`` are all of the caller's, when any began or ended.
+    """
+
+    conversations: list[ConversationCard] = []
+    messages: list[Message] = []
+    hidden: list[HiddenMessage] = []
+    members: list[MemberState] = []
+    receipts: list[ReadReceipt] = []
+    friends: list[Friend] = []
+    removed_friend_ids: list[str] = []
+    friend_requests: list[FriendRequest] = []
+    blocks: list[Blocked] = []
+    unblocked_ids: list[str] = []
+    sessions: list[LiveSession] | None = None
+    next_cursor: str
+    has_more: bool
+
+
+class SyncFrame(RequestBody):
+    """The fields of a `sync` frame."""
+
+    cursor: Annotated[str, Field(max_length=512)] | None = None
 
 
 class SendFrame(RequestBody):

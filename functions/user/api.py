@@ -25,7 +25,7 @@ from hongyan.errors import (
     VerificationCodeWrong,
 )
 from hongyan.pagination import Page
-from hongyan.schemas import SearchText, User
+from hongyan.schemas import LiveSession, SearchText, User
 from hongyan.web import (
     Caller,
     CursorParameter,
@@ -43,7 +43,6 @@ from functions.user.schemas import (
     Endpoints,
     FoundUser,
     Health,
-    LiveSession,
     Login,
     PasswordChange,
     PasswordReset,

@@ -18,6 +18,7 @@ from hongyan.errors import (
 from hongyan.events import SessionAudience, event
 from hongyan.ids import new_id
 from hongyan.pagination import Page, decode_cursor, encode_cursor, page_of
+from hongyan.schemas import LiveSession
 from hongyan.sessions import Principal
 from hongyan.unit_of_work import UnitOfWork, perform, read
 
@@ -25,7 +26,7 @@ from functions.user import codes, repository
 from functions.user.codes import Weighed
 from functions.user.passwords import is_password
 from functions.user.profiles import own_profile_of
-from functions.user.schemas import Device, LiveSession, PasswordLogin, PhoneLogin, Session, SessionDevice
+from functions.user.schemas import Device, PasswordLogin, PhoneLogin, Session
 
 ACCESS_TOKEN_LIFE = timedelta(hours=1)
 REFRESH_TOKEN_LIFE = timedelta(days=30)
@@ -118,7 +119,7 @@ def list_sessions(principal: Principal, cursor: str | None, limit: int) -> Page[
     return page_of(
         rows,
         limit,
-        lambda row: _live_session(row, principal),
+        lambda row: sessions.show_session(row, principal),
         lambda row: encode_cursor(_SESSIONS, principal.user_id, [row.id]),
     )
 
@@ -261,15 +262,6 @@ def _opened(opened: _Opened) -> Session:
     if opened.replaced is not None:
         sessions.forget(*opened.replaced)
     return opened.session
-
-
-def _live_session(row: sa.Row[Any], principal: Principal) -> LiveSession:
-    return LiveSession(
-        id=row.id,
-        device=SessionDevice(id=row.live_device_id, platform=row.platform, name=row.device_name),
-        current=row.id == principal.session_id,
-        created_at=row.created_at,
-    )
 
 
 def _session(session_id: str, access_token: str, refresh_token: str, user: sa.Row[Any]) -> Session:

@@ -159,23 +159,6 @@ class Session(BaseModel):
     user: Self
 
 
-class SessionDevice(BaseModel):
-    """What a session runs on."""
-
-    id: str
-    platform: str
-    name: str
-
-
-class LiveSession(BaseModel):
-    """One of the caller's sessions; ``current`` marks the one that asks."""
-
-    id: str
-    device: SessionDevice
-    current: bool
-    created_at: Timestamp
-
-
 class Ticket(BaseModel):
     """A ticket and the address to open with it: ``{url}?ticket={ticket}``."""
 

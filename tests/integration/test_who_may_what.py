@@ -76,6 +76,15 @@ MAY_WHAT = {
     "POST /v1/conversations/{conversation_id}/messages": "401 404 403 403 403 201 201 201",
     "GET /v1/conversations/{conversation_id}/messages": "401 404 200 200 200 200 200 200",
     "PUT /v1/conversations/{conversation_id}/read": "401 404 200 200 200 200 200 200",
+    "GET /v1/sync": OWN,
+    # One message: the owner's.
+    "PATCH /v1/conversations/{conversation_id}/messages/{seq}": "401 404 403 403 403 403 403 200",
+    "DELETE /v1/conversations/{conversation_id}/messages/{seq}": "401 404 204 204 204 204 204 204",
+    "POST /v1/conversations/{conversation_id}/messages/{seq}/recall": "401 404 403 403 403 403 200 200",
+    "POST /v1/conversations/{conversation_id}/messages/{seq}/forward": "401 404 422 422 422 201 201 201",
+    "GET /v1/conversations/{conversation_id}/messages/{seq}/receipts": "401 404 200 200 200 200 200 200",
+    "PUT /v1/conversations/{conversation_id}/messages/{seq}/reactions/{emoji}": "401 404 403 403 403 200 200 200",
+    "DELETE /v1/conversations/{conversation_id}/messages/{seq}/reactions/{emoji}": "401 404 403 403 403 200 200 200",
 }
 
 _numbers = itertools.count(random.randrange(10**6))
@@ -87,6 +96,7 @@ class World:
 
     people: dict[str, Person]
     conversations: dict[str, str]
+    seqs: dict[str, int]
     request_id: str
     file_id: str
     other_admin: Person
@@ -101,15 +111,15 @@ class World:
             role = owner.patch(f"/v1/conversations/{group_id}/members/{admin.id}", {"role": "admin"})
             assert role.status == 200
         owner.befriend(new_friend)
-        owner.say(group_id, "hello all")
+        seqs = {group_id: owner.say(group_id, "hello all").json["seq"]}
         assert remove(owner, group_id, people["ex_member"]).status == 204
         singles = {role: owner.befriend(people[role]) for role in ("removed_friend", "blocked")}
         for single in singles.values():
-            owner.say(single, "hello you")
+            seqs[single] = owner.say(single, "hello you").json["seq"]
         owner.delete(f"/v1/friends/{people['removed_friend'].id}")
         owner.put(f"/v1/blocks/{people['blocked'].id}")
         conversations = dict.fromkeys(ROLES, group_id) | singles
-        return cls(people, conversations, person("asker").ask(owner), an_upload(owner), other_admin, new_friend)
+        return cls(people, conversations, seqs, person("asker").ask(owner), an_upload(owner), other_admin, new_friend)
 
     def ask(self, endpoint: str, role: str) -> Response:
         method, _, path = endpoint.partition(" ")
@@ -131,6 +141,8 @@ class World:
             "session_id": self.owner.session_id,
             "request_id": self.request_id,
             "conversation_id": self.conversations[role],
+            "seq": str(self.seqs[self.conversations[role]]),
+            "emoji": "%F0%9F%91%8D",
             # About a member: another admin, whom only the owner may change or remove.
             "user_id": self.other_admin.id if about_member else self.owner.id,
         }
@@ -166,6 +178,11 @@ class World:
             "PUT /v1/conversations/{conversation_id}/owner": lambda: {"user_id": self.other_admin.id},
             "POST /v1/conversations/{conversation_id}/messages": lambda: a_text("hello"),
             "PUT /v1/conversations/{conversation_id}/read": lambda: {"seq": 1},
+            "PATCH /v1/conversations/{conversation_id}/messages/{seq}": lambda: {"content": {"text": "edited"}},
+            "POST /v1/conversations/{conversation_id}/messages/{seq}/forward": lambda: {
+                "client_id": "f-1",
+                "conversation_ids": [self.conversations[role]],
+            },
         }
         return bodies[endpoint]() if endpoint in bodies else None
 

@@ -136,8 +136,8 @@ class Message(BaseModel):
 Role = Literal["owner", "admin", "member"]
 
 
-class Conversation(BaseModel):
-    """A conversation as one member sees it.
+class ConversationCard(BaseModel):
+    """A conversation as one member sees it, without what was said in it.
 
     A single has a ``peer``; a group has a ``name`` and an ``avatar``, and for its members a ``member_count``, an
     ``announcement`` and their own ``role``. What one does not have is null.
@@ -151,7 +151,6 @@ class Conversation(BaseModel):
     member_count: int | None
     announcement: str | None
     role: Role | None
-    last_message: Message | None
     last_seq: int
     read_seq: int
     unread_count: int
@@ -161,9 +160,61 @@ class Conversation(BaseModel):
     last_activity_at: Timestamp
 
 
+class Conversation(ConversationCard):
+    """A conversation as one member sees it."""
+
+    last_message: Message | None
+
+
 class ReadReceipt(BaseModel):
     """How far a member has read a conversation."""
 
     conversation_id: str
     user_id: str
     seq: int
+
+
+class FriendRequest(BaseModel):
+    """One person asking another."""
+
+    id: str
+    from_user: User
+    to_user: User
+    message: str
+    status: Literal["pending", "accepted", "rejected", "withdrawn"]
+    created_at: Timestamp
+    decided_at: Timestamp | None
+
+
+class Blocked(BaseModel):
+    """Somebody whom the caller has blocked."""
+
+    user: User
+    since: Timestamp
+
+
+class Friend(BaseModel):
+    """A friend, with the caller's own name for them."""
+
+    user: User
+    remark: str | None
+    since: Timestamp
+    online: bool
+    last_seen_at: Timestamp | None
+
+
+class SessionDevice(BaseModel):
+    """What a session runs on."""
+
+    id: str
+    platform: str
+    name: str
+
+
+class LiveSession(BaseModel):
+    """One of the caller's sessions; ``current`` marks the one that asks."""
+
+    id: str
+    device: SessionDevice
+    current: bool
+    created_at: Timestamp

@@ -6,7 +6,7 @@ API Gateway caches the authorizer's answer for another half, so an ended session
 
 import json
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import redis
 import sqlalchemy as sa
@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from hongyan import stores, tokens, unit_of_work
 from hongyan.clock import now
 from hongyan.observability import logger
+from hongyan.schemas import LiveSession, SessionDevice
 from hongyan.tables import sessions
 
 CACHE_SECONDS = 30
@@ -45,6 +46,16 @@ def authenticate(access_token: str) -> Principal | None:
     principal, expires_at = found
     _cache(_token_key(token_hash), json.dumps(principal), _seconds_until(expires_at))
     return principal
+
+
+def show_session(row: sa.Row[Any], principal: Principal) -> LiveSession:
+    """Return the live session of a row as it is shown to its owner, who asks from one of theirs."""
+    return LiveSession(
+        id=row.id,
+        device=SessionDevice(id=row.live_device_id, platform=row.platform, name=row.device_name),
+        current=row.id == principal.session_id,
+        created_at=row.created_at,
+    )
 
 
 def is_live(session_id: str) -> bool:

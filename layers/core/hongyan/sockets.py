@@ -141,6 +141,14 @@ def _language_of(event: LambdaEvent) -> Language:
     return language_of(event["requestContext"]["authorizer"].get("language"))
 
 
+def fits(answer: Answer, frame_id: str | None) -> bool:
+    """Tell whether an answer fits into a frame."""
+    return len(_body(answer.type, frame_id, answer.data).encode()) <= MAX_FRAME_BYTES
+
+
 def _route_response(answer_type: str, frame_id: str | None, data: dict[str, Any], status: int) -> dict[str, Any]:
-    body = json.dumps({"type": answer_type, "id": frame_id, "data": data}, ensure_ascii=False)
-    return {"statusCode": status, "body": body}
+    return {"statusCode": status, "body": _body(answer_type, frame_id, data)}
+
+
+def _body(answer_type: str, frame_id: str | None, data: dict[str, Any]) -> str:
+    return json.dumps({"type": answer_type, "id": frame_id, "data": data}, ensure_ascii=False)

@@ -140,7 +140,12 @@ REFUSED_ANSWERS = [
     ("pong", "pong", _set(17, "id"), r"\$\.id: 17 is not of type"),
     ("pong", "pong", _set("x" * 65, "id"), r"\$\.id: .*too long"),
     ("pong", "pong", _set("now", "data", "at"), r"\$\.data: .*'at' was unexpected"),
-    ("pong", "pong", _set("sync", "type"), r"\$\.type: is 'sync', none of \['ack', 'error', 'events', 'pong'\]"),
+    (
+        "pong",
+        "pong",
+        _set("wave", "type"),
+        r"\$\.type: is 'wave', none of \['ack', 'error', 'events', 'pong', 'sync'\]",
+    ),
     ("sendAck", "stored", _remove("data", "message", "seq"), r"\$\.data\.message: 'seq' is a required"),
     ("sendAck", "stored", _set({}, "data"), r"\$\.data: '\w+' is a required"),
     ("readAck", "read", _remove("data", "user_id"), r"\$\.data: 'user_id' is a required"),
@@ -163,7 +168,12 @@ def test_an_answer_that_differs_is_refused_with_path_and_reason(
 
 
 REFUSED_ACTIONS = [
-    ("ping", "ping", _set("wave", "action"), r"\$\.action: is 'wave', none of \['ping', 'read', 'send', 'typing'\]"),
+    (
+        "ping",
+        "ping",
+        _set("wave", "action"),
+        r"\$\.action: is 'wave', none of \['ping', 'read', 'send', 'sync', 'typing'\]",
+    ),
     ("ping", "ping", _remove("action"), r"\$\.action: is None"),
     ("send", "text", _remove("message", "client_id"), r"\$\.message: 'client_id' is a required"),
     ("send", "text", _set("system", "message", "type"), r"\$\.message\.type: 'system' is not one of"),
