@@ -89,6 +89,16 @@ def has_blocked(connection: sa.Connection, user_id: str, other_id: str) -> bool:
     return connection.execute(statement).first() is not None
 
 
+def is_announced_online(connection: sa.Connection, user_id: str) -> bool:
+    """Tell whether the user's friends were told that they are there."""
+    return bool(connection.scalar(sa.select(users.c.announced_online).where(users.c.id == user_id)))
+
+
+def set_last_seen(connection: sa.Connection, user_id: str, at: datetime) -> None:
+    """Note that the user was there at this time."""
+    connection.execute(sa.update(users).where(users.c.id == user_id).values(last_seen_at=at))
+
+
 def insert_block(connection: sa.Connection, user_id: str, blocked_id: str, at: datetime) -> None:
     """Note that the user has blocked somebody."""
     connection.execute(sa.insert(blocks).values(user_id=user_id, blocked_id=blocked_id, created_at=at))

@@ -1,11 +1,12 @@
 """Friend requests, friendships and blocks."""
 
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from hongyan import feed
 from hongyan.cards import find_card
-from hongyan.clock import now
+from hongyan.clock import now, rfc3339
 from hongyan.errors import (
     AlreadyFriends,
     FriendNotFound,
@@ -256,19 +257,34 @@ def _block(unit: UnitOfWork, user_id: str, blocked_id: str) -> None:
     own = repository.find_pending_request(unit.connection, user_id, blocked_id)
     if own is not None:
         _end_request(unit, own, "withdrawn")
-    repository.insert_block(unit.connection, user_id, blocked_id, now())
+    moment = now()
+    _show_presence(unit, user_id, blocked_id, moment, online=False)
+    repository.insert_block(unit.connection, user_id, blocked_id, moment)
     feed.note(unit.connection, [user_id], "block", blocked_id)
     repository.set_open(unit.connection, _pair(user_id, blocked_id), is_open=False)
 
 
 def _unblock(unit: UnitOfWork, user_id: str, blocked_id: str) -> None:
     repository.lock_users(unit.connection, user_id, blocked_id)
+    if not repository.has_blocked(unit.connection, user_id, blocked_id):
+        return
     repository.delete_block(unit.connection, user_id, blocked_id)
+    _show_presence(unit, user_id, blocked_id, now(), online=True)
     feed.note(unit.connection, [user_id], "block", blocked_id)
     may_write = repository.are_friends(unit.connection, user_id, blocked_id) and not repository.has_blocked(
         unit.connection, blocked_id, user_id
     )
     repository.set_open(unit.connection, _pair(user_id, blocked_id), is_open=may_write)
+
+
+def _show_presence(unit: UnitOfWork, user_id: str, blocked_id: str, moment: datetime, *, online: bool) -> None:
+    """Let somebody who is there seem to go as they block a friend, and seem to come as they unblock them."""
+    is_friend = repository.are_friends(unit.connection, user_id, blocked_id)
+    if not is_friend or not repository.is_announced_online(unit.connection, user_id):
+        return
+    repository.set_last_seen(unit.connection, user_id, moment)
+    data = {"user_id": user_id, "online": online, "last_seen_at": rfc3339(moment)}
+    unit.announce(event("presence.changed", UsersAudience(user_ids=[blocked_id]), **data))
 
 
 def _lock_request_to(unit: UnitOfWork, user_id: str, request_id: str) -> sa.Row[Any]:

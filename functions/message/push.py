@@ -1,13 +1,16 @@
 """The push: events from the queue to every open socket of everyone concerned (architecture, decision 7)."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 from typing import Any
 
+import sqlalchemy as sa
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from hongyan import connections
+from hongyan.clock import now
 from hongyan.connections import Connection
 from hongyan.events import ConversationAudience, Event, FriendsAudience, SessionAudience, UsersAudience
 from hongyan.failures import is_store_out_of_reach
@@ -20,6 +23,8 @@ from functions.message import repository
 from functions.message.delivery import DeliveryError, Outgoing, deliver
 
 SqsEvent = dict[str, Any]
+
+_TYPING_LASTS = timedelta(seconds=10)
 
 # Shorter than a redelivery (the queue's visibility time-out) and than the function's own time-out.
 _RIDE_OUT_SECONDS = 4
@@ -55,7 +60,7 @@ def push(events: Sequence[Event]) -> set[str]:
         sqlalchemy.exc.DBAPIError: it cannot be told who is in a conversation.
 
     """
-    unique = _coalesced(sorted(events, key=lambda e: e.event_id))
+    unique = _coalesced(sorted(filter(_still_matters, events), key=lambda e: e.event_id))
     audiences = _people(unique)
     online = connections.of_users(sorted({user_id for people in audiences.values() for user_id in people}))
     outgoing: dict[tuple[str, Connection], Outgoing] = defaultdict(Outgoing)
@@ -91,6 +96,11 @@ def _parse(record: dict[str, Any]) -> Event | None:
     except ValidationError:
         logger.exception("a record is not an event", message_id=record["messageId"])
         return None
+
+
+def _still_matters(e: Event) -> bool:
+    """Tell whether it is worth telling: that somebody was typing a while ago is not."""
+    return e.type != "typing" or now() - e.at < _TYPING_LASTS
 
 
 def _with_messages(events: Sequence[Event]) -> list[Event]:
@@ -129,9 +139,16 @@ def _superseded_by(e: Event) -> tuple[str, ...]:
 def _people(events: Iterable[Event]) -> dict[str, list[str]]:
     conversation_ids = {e.audience.conversation_id for e in events if isinstance(e.audience, ConversationAudience)}
     members = read(lambda c: repository.list_members(c, sorted(conversation_ids))) if conversation_ids else {}
-    user_ids = {e.audience.user_id for e in events if isinstance(e.audience, FriendsAudience)}
-    friends = read(lambda c: repository.list_friends(c, sorted(user_ids))) if user_ids else {}
-    return {e.event_id: _people_of(e, members, friends) for e in events}
+    friends = _friends([e for e in events if e.type != "presence.changed"], repository.list_friends)
+    watchers = _friends([e for e in events if e.type == "presence.changed"], repository.list_watchers)
+    return {e.event_id: _people_of(e, members, watchers if e.type == "presence.changed" else friends) for e in events}
+
+
+def _friends(
+    events: Iterable[Event], find: Callable[[sa.Connection, Sequence[str]], dict[str, list[str]]]
+) -> dict[str, list[str]]:
+    user_ids = sorted({e.audience.user_id for e in events if isinstance(e.audience, FriendsAudience)})
+    return read(lambda connection: find(connection, user_ids)) if user_ids else {}
 
 
 def _people_of(e: Event, members: dict[str, list[repository.Row]], friends: dict[str, list[str]]) -> list[str]:

@@ -238,7 +238,24 @@ def list_members(connection: sa.Connection, conversation_ids: Sequence[str]) -> 
 
 def list_friends(connection: sa.Connection, user_ids: Sequence[str]) -> dict[str, list[str]]:
     """Return the ids of the friends of each of the people, in one statement."""
-    statement = sa.select(friendships.c.user_id, friendships.c.friend_id).where(friendships.c.user_id.in_(user_ids))
+    return _by_user(connection, _friends_of(user_ids), user_ids)
+
+
+def list_watchers(connection: sa.Connection, user_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Return the ids of the friends who see of each of the people whether they are there: not whom they blocked."""
+    is_blocked = sa.exists().where(
+        blocks.c.user_id == friendships.c.user_id, blocks.c.blocked_id == friendships.c.friend_id
+    )
+    return _by_user(connection, _friends_of(user_ids).where(~is_blocked), user_ids)
+
+
+def _friends_of(user_ids: Sequence[str]) -> sa.Select[tuple[str, str]]:
+    return sa.select(friendships.c.user_id, friendships.c.friend_id).where(friendships.c.user_id.in_(user_ids))
+
+
+def _by_user(
+    connection: sa.Connection, statement: sa.Select[tuple[str, str]], user_ids: Sequence[str]
+) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {user_id: [] for user_id in user_ids}
     for row in connection.execute(statement):
         found[row.user_id].append(row.friend_id)

@@ -1,7 +1,8 @@
 """Finds connections that died without a word, every few seconds (contract, presence.changed).
 
 API Gateway calls `$disconnect` at its best effort. So a connection that was silent for a while is asked after: one that
-is still open counts as heard, one that is gone is forgotten, and its owner's friends are told.
+is still open counts as heard, one that is gone is forgotten, and its owner's friends are told. They are told too of who
+came or went and whose function died before it told them.
 """
 
 import time
@@ -33,8 +34,10 @@ def handler(event: dict[str, Any], context: Any) -> None:  # noqa: ARG001  # Lam
 
     Raises:
         redis.RedisError: it cannot be told who is connected. The next call begins anew.
+        sqlalchemy.exc.SQLAlchemyError: it cannot be told who is announced as there.
 
     """
+    presence.settle_absent()
     go_round(time.monotonic() + MINUTE_SECONDS, time.sleep)
 
 
@@ -43,6 +46,7 @@ def go_round(until: float, pause: Callable[[float], None]) -> None:
     while True:
         began = time.monotonic()
         probe_silent()
+        presence.settle_left_behind()
         if began + ROUND_SECONDS >= until:
             return
         pause(max(0.0, began + ROUND_SECONDS - time.monotonic()))
@@ -72,5 +76,5 @@ def _probe(owner: Principal, connection_id: str) -> bool:
         logger.warning("not known whether a connection is open", connection_id=connection_id, error=str(error))
         return False
     else:
-        presence.arrive(owner, connection_id)
+        connections.refresh(owner, connection_id)
     return True

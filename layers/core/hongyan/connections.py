@@ -1,13 +1,15 @@
 """Who is online, on which connections: a sorted set in Redis per person, scored by the connection's last frame.
 
-One more set holds the connections of everybody by their last frame, so that those which fell silent are found.
+One more set holds the connections of everybody by their last frame, so that those which fell silent are found. And a
+hash holds whose first connection came, or whose last one went, from that very step until it was announced.
 
 All of it can be lost: a connection registers again with its next frame (architecture, decision 1).
 """
 
+import itertools
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hongyan import stores
 from hongyan.sessions import Principal
@@ -16,7 +18,36 @@ from hongyan.sessions import Principal
 _SILENCE_SECONDS = 11 * 60
 
 
-_HEARD = "hongyan:heard"
+# A client pings every 20 to 30 s (docs/asyncapi.yaml): by then whoever is connected is known again.
+_COMPLETE_AFTER_SECONDS = 60
+
+_HEARD, _UNSETTLED = "hongyan:heard", "hongyan:unsettled"
+_SINCE, _LOOKED_AT = "hongyan:connections-since", "hongyan:connections-looked-at"
+
+# In one step each, so that whatever dies, the change of who is there is left behind with what changed it.
+# KEYS: the person's connections, the heard ones, the unsettled people. ARGV: entry, person, now, and for registering
+# before when others were silent for too long, and how long to keep.
+_REGISTER = """
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[4])
+local added = redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
+local count = redis.call('ZCARD', KEYS[1])
+redis.call('EXPIRE', KEYS[1], ARGV[5])
+redis.call('ZADD', KEYS[2], ARGV[3], ARGV[2] .. ':' .. ARGV[1])
+local first = added == 1 and count == 1
+if first then redis.call('HSET', KEYS[3], ARGV[2], ARGV[3]) end
+return {added, first and 1 or 0}
+"""
+_REMOVE = """
+local removed = redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('ZREM', KEYS[2], ARGV[2] .. ':' .. ARGV[1])
+local last = removed == 1 and redis.call('ZCARD', KEYS[1]) == 0
+if last then redis.call('HSET', KEYS[3], ARGV[2], ARGV[3]) end
+return last and 1 or 0
+"""
+# KEYS: the unsettled people. ARGV: the person, and the mark that was seen.
+_FORGET_UNSETTLED = """
+if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HDEL', KEYS[1], ARGV[1]) end
+"""
 
 
 class Registered(NamedTuple):
@@ -40,17 +71,32 @@ def register(principal: Principal, connection_id: str) -> Registered:
         redis.RedisError: Redis is out of reach.
 
     """
-    key = _key(principal.user_id)
     moment = time.time()
+    added, is_first = _in_one_step(
+        _REGISTER,
+        principal.user_id,
+        _entry(Connection(principal.session_id, connection_id)),
+        moment,
+        moment - _SILENCE_SECONDS,
+        _SILENCE_SECONDS,
+    )
+    return Registered(was_unknown=bool(added), is_first=bool(is_first))
+
+
+def refresh(principal: Principal, connection_id: str) -> None:
+    """Note that a connection is open if it is still known: one that was removed meanwhile stays so.
+
+    Raises:
+        redis.RedisError: Redis is out of reach.
+
+    """
+    key, moment = _key(principal.user_id), time.time()
     entry = _entry(Connection(principal.session_id, connection_id))
     with stores.cache_client().pipeline(transaction=True) as pipe:
-        pipe.zremrangebyscore(key, "-inf", moment - _SILENCE_SECONDS)
-        pipe.zadd(key, {entry: moment})
-        pipe.zcard(key)
+        pipe.zadd(key, {entry: moment}, xx=True)
         pipe.expire(key, _SILENCE_SECONDS)
-        pipe.zadd(_HEARD, {f"{principal.user_id}:{entry}": moment})
-        _, added, count, *_ = pipe.execute()
-    return Registered(was_unknown=bool(added), is_first=bool(added) and count == 1)
+        pipe.zadd(_HEARD, {f"{principal.user_id}:{entry}": moment}, xx=True)
+        pipe.execute()
 
 
 def note_missed(connection_id: str) -> None:
@@ -80,12 +126,72 @@ def remove(user_id: str, connection: Connection) -> bool:
         redis.RedisError: Redis is out of reach.
 
     """
-    with stores.cache_client().pipeline(transaction=True) as pipe:
-        pipe.zrem(_key(user_id), _entry(connection))
-        pipe.zcard(_key(user_id))
-        pipe.zrem(_HEARD, f"{user_id}:{_entry(connection)}")
-        removed, left, _ = pipe.execute()
-    return bool(removed) and left == 0
+    return bool(_in_one_step(_REMOVE, user_id, _entry(connection), time.time()))
+
+
+def unsettled(limit: int) -> list[str]:
+    """Return up to ``limit`` people who came or went and of whom that was not announced yet.
+
+    Raises:
+        redis.RedisError: Redis is out of reach.
+
+    """
+    found = stores.cache_client().hscan_iter(_UNSETTLED, count=limit)
+    return [str(user_id) for user_id, _ in itertools.islice(found, limit)]
+
+
+def unsettled_mark(user_id: str) -> str | None:
+    """Return by what it is known that somebody's coming or going is still to be announced.
+
+    Raises:
+        redis.RedisError: Redis is out of reach.
+
+    """
+    mark = stores.cache_client().hget(_UNSETTLED, user_id)
+    return None if mark is None else str(mark)
+
+
+def forget_unsettled(user_id: str, mark: str | None) -> None:
+    """Note that it was announced, unless they came or went again after the mark.
+
+    Raises:
+        redis.RedisError: Redis is out of reach.
+
+    """
+    if mark is not None:
+        stores.cache_client().eval(_FORGET_UNSETTLED, 1, _UNSETTLED, user_id, mark)
+
+
+def is_complete() -> bool:
+    """Tell whether Redis has been there for so long that it knows again of everybody who is connected.
+
+    Raises:
+        redis.RedisError: Redis is out of reach.
+
+    """
+    client = stores.cache_client()
+    client.set(_SINCE, time.time(), nx=True)
+    return time.time() - float(client.get(_SINCE) or time.time()) >= _COMPLETE_AFTER_SECONDS
+
+
+def looked_at_until() -> str:
+    """Return the id of the person up to whom it was last looked whether they are still there; "" to begin with.
+
+    Raises:
+        redis.RedisError: Redis is out of reach.
+
+    """
+    return str(stores.cache_client().get(_LOOKED_AT) or "")
+
+
+def look_on_from(user_id: str) -> None:
+    """Note up to whom it was looked.
+
+    Raises:
+        redis.RedisError: Redis is out of reach.
+
+    """
+    stores.cache_client().set(_LOOKED_AT, user_id)
 
 
 def silent_for(seconds: float, limit: int) -> list[tuple[Principal, str]]:
@@ -113,6 +219,11 @@ def of_users(user_ids: Sequence[str]) -> dict[str, list[Connection]]:
     return {
         user_id: [_connection(entry) for entry in entries] for user_id, entries in zip(user_ids, found, strict=True)
     }
+
+
+def _in_one_step(script: str, user_id: str, entry: str, *arguments: float) -> Any:
+    keys = (_key(user_id), _HEARD, _UNSETTLED)
+    return stores.cache_client().eval(script, len(keys), *keys, entry, user_id, *(repr(one) for one in arguments))
 
 
 def _key(user_id: str) -> str:

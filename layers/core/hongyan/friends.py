@@ -1,6 +1,7 @@
 """Friends, requests and blocks as one side of them sees them: in lists, in answers, in sync."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import redis
@@ -20,25 +21,40 @@ _from_user, _to_user = users.alias("from_user"), users.alias("to_user")
 def select_friends(user_id: str) -> sa.Select[Any]:
     """Return the statement of somebody's friends; what it finds is for :func:`show_friends`."""
     return (
-        sa.select(friendships.c.remark, friendships.c.since, users.c.last_seen_at, *profile_columns())
+        sa.select(
+            friendships.c.remark,
+            friendships.c.since,
+            users.c.last_seen_at,
+            blocks.c.created_at.label("blocked_at"),
+            *profile_columns(),
+        )
         .join(users, users.c.id == friendships.c.friend_id)
+        .outerjoin(blocks, sa.and_(blocks.c.user_id == users.c.id, blocks.c.blocked_id == friendships.c.user_id))
         .where(friendships.c.user_id == user_id)
     )
 
 
 def show_friends(rows: Sequence[Row]) -> list[Friend]:
-    """Return the friends of the rows, with who of them is there now."""
+    """Return the friends of the rows, with who of them is there now.
+
+    Whoever has blocked the other side seems to have gone then, and not to have come back.
+    """
     online = _online([row.id for row in rows])
     return [
         Friend(
             user=public_profile(row),
             remark=row.remark,
             since=row.since,
-            online=row.id in online,
-            last_seen_at=row.last_seen_at,
+            online=row.id in online and row.blocked_at is None,
+            last_seen_at=_last_seen(row),
         )
         for row in rows
     ]
+
+
+def _last_seen(row: Row) -> datetime | None:
+    seen_at: datetime | None = row.last_seen_at
+    return seen_at if seen_at is None or row.blocked_at is None else min(seen_at, row.blocked_at)
 
 
 def select_requests() -> sa.Select[Any]:

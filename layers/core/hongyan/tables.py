@@ -80,8 +80,11 @@ users = sa.Table(
     sa.Column("closed_at", UtcDateTime, nullable=True),
     # When their first connection opened or their last one closed.
     sa.Column("last_seen_at", UtcDateTime, nullable=True),
+    # What friends were told last of whether they are there (hongyan.presence).
+    sa.Column("announced_online", sa.Boolean, nullable=False, server_default="0"),
     sa.UniqueConstraint("username", name="uq_users_username"),
     sa.UniqueConstraint("phone", name="uq_users_phone"),
+    sa.Index("ix_users_announced_online", "announced_online", "id"),
 )
 
 # One row a code that was sent. `spent_at` and `wrong_tries` are only changed under conditions, so that of many tries at

@@ -97,6 +97,34 @@ def test_the_blocked_person_sees_nothing_different(person: People, deployment: D
     assert screen.events == []
 
 
+def test_whoever_blocks_seems_to_have_gone_to_the_blocked_friend(person: People, deployment: Deployment) -> None:
+    alice, bob = person("alice"), person("bob")
+    alice.befriend(bob)
+    at_alice, at_bob = alice.connect(), bob.connect()
+    deployment.push()
+
+    block(alice, bob)
+    deployment.push()
+    [seen] = bob.get("/v1/friends").json["items"]
+    assert at_bob.presence[-1] == (alice.id, False)
+    assert seen["online"] is False
+
+    at_alice.close()
+    laptop = alice.on_another_device().connect()
+    deployment.push()
+    assert at_bob.presence[-1] == (alice.id, False)
+    assert bob.get("/v1/friends").json["items"] == [seen]
+    assert alice.get("/v1/friends").json["items"][0]["online"] is True
+
+    told = len(at_bob.presence)
+    alice.delete(f"/v1/blocks/{bob.id}")
+    deployment.push()
+    assert at_bob.presence[told:] == [(alice.id, True)]
+    laptop.close()
+    deployment.push()
+    assert at_bob.presence[-1] == (alice.id, False)
+
+
 def test_unblocking_opens_the_conversation_of_friends(person: People) -> None:
     alice, bob = person("alice"), person("bob")
     conversation_id = alice.befriend(bob)

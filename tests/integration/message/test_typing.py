@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 from hongyan import stores
+from hongyan.events import Event
 from hongyan.tables import messages, outbox
 
 from tests.support.deployment import Deployment
@@ -110,3 +112,19 @@ def test_typing_in_a_group_is_shown_to_the_members_that_are_in_it_now(person: Pe
     deployment.push()
 
     assert [[event["type"] for event in screen.events] for screen in screens] == [["typing"], []]
+
+
+def test_that_somebody_was_typing_a_while_ago_is_not_told(person: People, deployment: Deployment) -> None:
+    alice, bob = person("alice"), person("bob")
+    conversation_id = alice.befriend(bob)
+    at_bob = bob.connect()
+    deployment.drain()
+    alice.connect().type(conversation_id)
+    records = deployment.queued()
+    for record in records:
+        hint = Event.model_validate_json(record["body"])
+        record["body"] = hint.model_copy(update={"at": hint.at - timedelta(seconds=11)}).model_dump_json()
+
+    assert deployment.invoke_push(records) == {"batchItemFailures": []}
+
+    assert at_bob.events == []

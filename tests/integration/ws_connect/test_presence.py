@@ -1,15 +1,21 @@
 """Who is there: told to friends when somebody comes and goes, also without a word."""
 
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
-from hongyan import connections, stores
+import sqlalchemy as sa
+from hongyan import connections, presence, stores
 from hongyan.clock import now
+from hongyan.sessions import Principal
+from hongyan.tables import users
+from sqlalchemy.exc import OperationalError
 
 from functions.ws_connect import sweep
 from tests.support.deployment import Deployment
+from tests.support.gateway import Socket
 from tests.support.people import Person
 
 People = Callable[[str], Person]
@@ -181,3 +187,115 @@ def test_without_redis_friends_are_listed_and_nobody_is_known_to_be_there(
 
     with without_redis():
         assert friend_of(bob)["online"] is False
+
+
+def test_the_last_that_is_told_is_true_however_fast_somebody_goes_and_comes(
+    person: People, deployment: Deployment
+) -> None:
+    alice, bob = person("alice"), person("bob")
+    alice.befriend(bob)
+    screen, socket = bob.connect(), alice.connect()
+    for _ in range(10):
+        socket = gone_and_come(socket, alice.on_another_device())
+        deployment.push()
+
+        changes = [event for event in screen.all_events if event["type"] == "presence.changed"]
+        assert max(changes, key=lambda event: event["at"])["data"]["online"] is True
+        assert friend_of(bob)["online"] is True
+        assert announced(alice)
+
+
+def gone_and_come(socket: Socket, device: Person) -> Socket:
+    """Close a socket and open another at the same time."""
+    opened: list[Socket] = []
+    threads = [
+        threading.Thread(target=socket.close),
+        threading.Thread(target=lambda: opened.append(device.connect())),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return opened[0]
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_what_could_not_be_told_is_told_by_the_sweep(
+    person: People, deployment: Deployment, monkeypatch: pytest.MonkeyPatch, *, comes: bool
+) -> None:
+    alice, bob = person("alice"), person("bob")
+    alice.befriend(bob)
+    screen = bob.connect()
+    socket = None if comes else alice.connect()
+    deployment.push()
+    before = list(screen.presence)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(presence, "perform", out_of_reach)
+        if socket is None:
+            alice.connect()
+        else:
+            socket.close()
+    deployment.push()
+    assert screen.presence == before
+
+    presence.settle_left_behind()
+    presence.settle_left_behind()
+    deployment.push()
+
+    assert screen.presence == [*before, (alice.id, comes)]
+    assert connections.unsettled(10) == []
+
+
+def test_a_connection_that_closes_while_it_is_asked_after_stays_closed(
+    person: People, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = person("alice"), person("bob")
+    alice.befriend(bob)
+    screen, socket = bob.connect(), alice.connect()
+    fall_silent(sweep.SILENT_SECONDS)
+    refresh = connections.refresh
+
+    def close_first(principal: Principal, connection_id: str) -> None:
+        if connection_id == socket.connection_id:
+            socket.close()
+        refresh(principal, connection_id)
+
+    monkeypatch.setattr(connections, "refresh", close_first)
+    sweep.probe_silent()
+    deployment.push()
+
+    assert connections.of_users([alice.id])[alice.id] == []
+    assert screen.presence[-1] == (alice.id, False)
+
+
+def test_who_went_while_redis_was_lost_is_found_once_it_knows_again_who_is_there(
+    person: People, deployment: Deployment
+) -> None:
+    alice, bob = person("alice"), person("bob")
+    alice.befriend(bob)
+    screen, socket = bob.connect(), alice.connect()
+    deployment.push()
+    stores.cache_client().flushdb()
+    socket.die()
+
+    presence.settle_absent()
+    screen.send(action="ping", id="1")
+    deployment.push()
+    assert screen.presence == [(alice.id, True)], "nobody is taken for gone before they could send a frame"
+
+    stores.cache_client().set("hongyan:connections-since", 0)
+    presence.settle_absent()
+    deployment.push()
+
+    assert screen.presence == [(alice.id, True), (alice.id, False)]
+    assert announced(bob)
+
+
+def announced(someone: Person) -> bool:
+    with stores.engine().connect() as connection:
+        return bool(connection.scalar(sa.select(users.c.announced_online).where(users.c.id == someone.id)))
+
+
+def out_of_reach(_: object) -> None:
+    raise OperationalError("COMMIT", {}, Exception(2013, "Lost connection to server during query"))
