@@ -7,6 +7,7 @@ from hongyan.errors import (
     ClientIdConflict,
     ConversationNotFound,
     EditWindowOver,
+    ExportNotFound,
     GroupDissolved,
     InvalidCursor,
     MessageNotEditable,
@@ -29,9 +30,9 @@ from hongyan.schemas import Message, ReadReceipt, Seq
 from hongyan.web import Caller, CursorParameter, Limit, SourceAddress, create_app, known_id, lambda_handler, problems
 from pydantic import AfterValidator, AwareDatetime
 
-from functions.message import changes, sending, service, sync
+from functions.message import changes, exports, sending, service, sync
 from functions.message.emojis import one_emoji
-from functions.message.schemas import Edited, Forward, Forwarded, NewMessage, Reader, ReadMark, Sync
+from functions.message.schemas import Edited, Export, Forward, Forwarded, NewMessage, Reader, ReadMark, Sync
 from functions.message.service import NEWEST, Range
 
 app = create_app("message")
@@ -247,3 +248,24 @@ def get_changes(
 ) -> Sync:
     """Return everything that changed for the caller since the cursor; without one, the state as it is."""
     return sync.sync(caller, cursor, limit)
+
+
+@app.post(
+    "/v1/exports",
+    status_code=202,
+    responses={
+        200: {"model": Export, "description": "Asked for within the last day; it is that one."},
+        **problems(TokenInvalid),
+    },
+)
+def ask_for_export(caller: Caller, response: Response) -> Export:
+    """Ask for an archive of all that is the caller's own. It is made within minutes."""
+    export, is_new = exports.ask(caller.user_id)
+    response.status_code = 202 if is_new else 200
+    return export
+
+
+@app.get("/v1/exports/{export_id}", responses=problems(TokenInvalid, ExportNotFound))
+def get_export(export_id: str, caller: Caller) -> Export:
+    """Return how far an archive is; once it is ready, with a link."""
+    return exports.find(caller.user_id, known_id(export_id, ExportNotFound))

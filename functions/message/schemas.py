@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal
 
+from hongyan.clock import Timestamp
 from hongyan.ids import Id
 from hongyan.schemas import (
     Blocked,
@@ -102,6 +103,17 @@ class Sync(BaseModel):
     sessions: list[LiveSession] | None = None
     next_cursor: str
     has_more: bool
+
+
+class Export(BaseModel):
+    """An archive of the caller's own data, a ZIP of JSON. Once it is ready it has a link, for a quarter of an hour."""
+
+    id: str
+    status: Literal["pending", "ready", "failed"]
+    created_at: Timestamp
+    expires_at: Timestamp
+    size: int | None
+    download_url: str | None
 
 
 class SyncFrame(RequestBody):

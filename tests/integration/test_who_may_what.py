@@ -77,6 +77,8 @@ MAY_WHAT = {
     "GET /v1/conversations/{conversation_id}/messages": "401 404 200 200 200 200 200 200",
     "PUT /v1/conversations/{conversation_id}/read": "401 404 200 200 200 200 200 200",
     "GET /v1/sync": OWN,
+    "POST /v1/exports": "401 202 202 202 202 202 202 200",
+    "GET /v1/exports/{export_id}": "401 404 404 404 404 404 404 200",
     # One message: the owner's.
     "PATCH /v1/conversations/{conversation_id}/messages/{seq}": "401 404 403 403 403 403 403 200",
     "DELETE /v1/conversations/{conversation_id}/messages/{seq}": "401 404 204 204 204 204 204 204",
@@ -99,6 +101,7 @@ class World:
     seqs: dict[str, int]
     request_id: str
     file_id: str
+    export_id: str
     other_admin: Person
     new_friend: Person
 
@@ -119,7 +122,8 @@ class World:
         owner.delete(f"/v1/friends/{people['removed_friend'].id}")
         owner.put(f"/v1/blocks/{people['blocked'].id}")
         conversations = dict.fromkeys(ROLES, group_id) | singles
-        return cls(people, conversations, seqs, person("asker").ask(owner), an_upload(owner), other_admin, new_friend)
+        request_id, export_id = person("asker").ask(owner), owner.post("/v1/exports").json["id"]
+        return cls(people, conversations, seqs, request_id, an_upload(owner), export_id, other_admin, new_friend)
 
     def ask(self, endpoint: str, role: str) -> Response:
         method, _, path = endpoint.partition(" ")
@@ -139,6 +143,7 @@ class World:
         about_member = "/members/" in endpoint
         return {
             "session_id": self.owner.session_id,
+            "export_id": self.export_id,
             "request_id": self.request_id,
             "conversation_id": self.conversations[role],
             "seq": str(self.seqs[self.conversations[role]]),

@@ -257,4 +257,8 @@ CATALOGUE: dict[str, dict[Language, Words]] = {
         "en": Words("Cursor expired", "The state that this cursor continues is gone. Sync again without a cursor."),
         "zh": Words("同步游标已失效", "该游标对应的状态已不存在，请不带游标重新同步。"),
     },
+    "export_not_found": {
+        "en": Words("No such archive", "You have no such archive; one is kept for a week."),
+        "zh": Words("导出不存在", "没有这份导出数据；导出数据保留一周。"),
+    },
 }

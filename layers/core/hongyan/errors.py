@@ -7,7 +7,7 @@
     ├── Forbidden 403           NotFriends · NotAMember · NotPermitted
     ├── NotFound 404            RouteNotFound · UserNotFound · FriendRequestNotFound · ConversationNotFound ·
     │                           SessionNotFound · FileNotFound · PhoneNotRegistered · FriendNotFound ·
-    │                           MemberNotFound · MessageNotFound
+    │                           MemberNotFound · MessageNotFound · ExportNotFound
     ├── MethodNotAllowed 405
     ├── Conflict 409            UsernameTaken · PhoneTaken · AlreadyFriends · FriendRequestDecided · ClientIdConflict ·
     │                           UserBlocked · NotAGroup · GroupDissolved · GroupFull · OwnerMustHandOver ·
@@ -211,6 +211,12 @@ class MessageNotFound(NotFound):
     """The conversation has no such message that the caller may see."""
 
     code = "message_not_found"
+
+
+class ExportNotFound(NotFound):
+    """No such archive of the caller's, or it was deleted a week after it was asked for."""
+
+    code = "export_not_found"
 
 
 class PhoneNotRegistered(NotFound):

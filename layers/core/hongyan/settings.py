@@ -17,6 +17,7 @@ class Settings(BaseSettings):
     events_topic_arn: str
     cloud_map_namespace: str
     files_bucket: str
+    message_retention_days: int = 0
 
 
 @cache

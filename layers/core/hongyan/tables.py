@@ -205,6 +205,8 @@ conversations = sa.Table(
     # The number of the last change of anything in the conversation that its members are shown, taken under the row's
     # lock: messages old and new, members, receipts, the card. So it is dense, and its order is the order of commits.
     sa.Column("change_seq", sa.BigInteger, nullable=False, server_default="0"),
+    # Up to which seq the messages are past the time that this deployment keeps them, and empty.
+    sa.Column("emptied_seq", sa.BigInteger, nullable=False, server_default="0"),
     sa.UniqueConstraint("pair", name="uq_conversations_pair"),
 )
 
@@ -328,6 +330,21 @@ feed_notes = sa.Table(
     sa.Column("subject_id", _id(), nullable=False),
     sa.Column("seq", sa.BigInteger, nullable=True),
     sa.Index("ix_feed_notes_user", "user_id", "id"),
+)
+
+# Archives of what is somebody's own. One that is pending is made by whoever holds its lease.
+exports = sa.Table(
+    "exports",
+    metadata,
+    sa.Column("id", _id(), primary_key=True),
+    sa.Column("user_id", _id(), nullable=False),
+    sa.Column("status", sa.String(8), nullable=False),
+    sa.Column("attempts", mysql.TINYINT, nullable=False),
+    sa.Column("leased_until", UtcDateTime, nullable=True),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=True),
+    sa.Index("ix_exports_user", "user_id", "id"),
+    sa.Index("ix_exports_status", "status", "id"),
 )
 
 # What is committed and not yet known to be announced. A row goes once SNS has taken its event.
