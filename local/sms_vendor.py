@@ -67,7 +67,7 @@ _FAULTS = {
     "balance": (200, "isv.AMOUNT_NOT_ENOUGH", "账户余额不足"),
     "server_error": (503, "ServiceUnavailable", "The request has failed due to a temporary failure of the server."),
 }
-_KINDS = {*_FAULTS, "slow", "hang_up"}
+_KINDS = {*_FAULTS, "slow", "hang_up", "late"}  # late: it is delivered, and said so too late
 
 
 class Vendor:
@@ -87,13 +87,16 @@ class Vendor:
         try:
             self._check_signature(request, await request.body())
             phone, code = self._check_message(request)
-            if (fault := self._faults.pop(0) if self._faults else None) is not None:
+            fault = self._faults.pop(0) if self._faults else None
+            if fault not in (None, "late"):
                 return await _fail(fault)
         except RefusedError as refused:
             body = {"Code": refused.code, "Message": refused.message, "RequestId": request_id}
             return JSONResponse(body, status_code=refused.status)
         at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self._messages.append({"phone": phone, "code": code, "at": at})
+        if fault == "late":
+            await asyncio.sleep(_SLOW_SECONDS)
         return JSONResponse({"Code": "OK", "Message": "OK", "RequestId": request_id, "BizId": str(ULID())})
 
     async def inbox(self, request: Request) -> Response:

@@ -78,12 +78,12 @@ def get_health(response: Response) -> Health:
     return health
 
 
-@app.post("/v1/users", status_code=201, responses=problems(UsernameTaken, PhoneTaken, *_BAD_PROOF))
-def register(registration: Registration) -> Self:
+@app.post("/v1/users", status_code=201, responses=problems(UsernameTaken, PhoneTaken, *_BAD_PROOF, RateLimited))
+def register(registration: Registration, address: SourceAddress) -> Self:
     """Make an account with a username and a password, or with a phone and the code that was sent to it."""
     if isinstance(registration, PhoneRegistration):
-        return service.register_by_phone(registration)
-    return service.register(registration)
+        return service.register_by_phone(registration, address)
+    return service.register(registration, address)
 
 
 @app.get("/v1/users/me", responses=problems(TokenInvalid, UserNotFound))
@@ -118,10 +118,10 @@ def change_phone(proof: PhoneProof, caller: Caller) -> Self:
     return service.change_phone(caller, proof)
 
 
-@app.post("/v1/password-resets", status_code=204, responses=problems(PhoneNotRegistered, *_BAD_PROOF))
-def reset_password(reset: PasswordReset) -> None:
+@app.post("/v1/password-resets", status_code=204, responses=problems(PhoneNotRegistered, *_BAD_PROOF, RateLimited))
+def reset_password(reset: PasswordReset, address: SourceAddress) -> None:
     """Set one's password by a code to one's phone. All of one's sessions end."""
-    service.reset_password(reset)
+    service.reset_password(reset, address)
 
 
 @app.put(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import sqlalchemy as sa
 from hongyan import rate_limits
 from hongyan.clock import now
-from hongyan.errors import Problem, VerificationCodeExpired, VerificationCodeWrong
+from hongyan.errors import Problem, SmsUnavailable, VerificationCodeExpired, VerificationCodeWrong
 from hongyan.ids import new_id
 from hongyan.observability import logger
 from hongyan.unit_of_work import UnitOfWork, perform, read
@@ -26,6 +26,10 @@ A_PHONE_A_DAY = rate_limits.at_most(10, 24 * 60 * 60, "codes-of-phone")
 AN_ADDRESS_AN_HOUR = rate_limits.at_most(30, 60 * 60, "codes-of-address")
 
 
+class SmsPerhapsSent(SmsUnavailable):
+    """The vendor was asked and its answer is not known: the message may arrive."""
+
+
 class SmsSender(Protocol):
     """Whoever delivers messages to phones."""
 
@@ -35,7 +39,8 @@ class SmsSender(Protocol):
         Raises:
             PhoneNotReachable: there is no such number.
             RateLimited: too many, for whoever delivers.
-            SmsUnavailable: it was not sent, or that is not known.
+            SmsPerhapsSent: that is not known.
+            SmsUnavailable: it was not sent.
 
         """
 
@@ -50,8 +55,9 @@ class Weighed(NamedTuple):
 def send(request: CodeRequest, address: str, sender: SmsSender) -> SentCode:
     """Send a fresh code, whoever has the phone or nobody: the answer never tells which.
 
-    The cool-down is taken first, in one step, so that of many requests at once for a phone one goes on and finds the
-    day's count as it is. What could not be sent does not count, for the phone.
+    It is counted before it is sent, so that many requests at once, and one that dies on its way, are counted too. What
+    was certainly not sent does not count for the phone. What was perhaps sent does, as a phone must not be flooded by
+    a vendor that delivers and does not say so; its code is no good.
 
     Raises:
         RateLimited: too soon after the last one, or too many, for the phone or the source address.
@@ -60,11 +66,14 @@ def send(request: CodeRequest, address: str, sender: SmsSender) -> SentCode:
         redis.RedisError: the limits cannot be told, so nothing is sent: each SMS costs money.
 
     """
-    rate_limits.take(COOL_DOWN, request.phone)
+    of_phone = (COOL_DOWN, request.phone), (A_PHONE_A_DAY, request.phone)
+    rate_limits.take_all(*of_phone, (AN_ADDRESS_AN_HOUR, rate_limits.subscriber(address)))
     try:
-        return _send(request, address, sender)
+        return _send(request, sender)
+    except SmsPerhapsSent:
+        raise
     except Exception:
-        rate_limits.forgive_if_counted(COOL_DOWN, request.phone)
+        rate_limits.give_back_if_counted(*of_phone)
         raise
 
 
@@ -102,9 +111,7 @@ def settled(outcome: T | Problem) -> T:
     return outcome
 
 
-def _send(request: CodeRequest, address: str, sender: SmsSender) -> SentCode:
-    rate_limits.check(A_PHONE_A_DAY, request.phone)
-    rate_limits.take(AN_ADDRESS_AN_HOUR, rate_limits.subscriber(address))
+def _send(request: CodeRequest, sender: SmsSender) -> SentCode:
     code, code_id = f"{secrets.randbelow(1_000_000):06}", new_id()
     row = {
         "id": code_id,
@@ -121,7 +128,6 @@ def _send(request: CodeRequest, address: str, sender: SmsSender) -> SentCode:
     except Problem:
         perform(lambda unit: repository.delete_code(unit.connection, code_id))
         raise
-    rate_limits.take_if_counted(A_PHONE_A_DAY, request.phone)
     logger.info("a code was sent", code_id=code_id, purpose=request.purpose)
     return SentCode(code_id=code_id, expires_in=int(LIFE.total_seconds()), resend_after=COOL_DOWN.get_expiry())
 

@@ -1,6 +1,7 @@
 """Sessions of devices: log in, refresh, log out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Literal, NamedTuple
 
@@ -11,7 +12,6 @@ from hongyan.errors import (
     CredentialsInvalid,
     PhoneNotRegistered,
     Problem,
-    RateLimited,
     RefreshTokenInvalid,
     SessionNotFound,
 )
@@ -33,8 +33,10 @@ REFRESH_TOKEN_LIFE = timedelta(days=30)
 
 EndReason = Literal["logged_out", "replaced", "refresh_reused", "password_changed", "password_reset", "account_closed"]
 
-# Tries, not logins: one that succeeds forgets those before it.
-LOGINS_OF_ACCOUNT = rate_limits.at_most(10, 15 * 60, "logins-of-account")
+# Tries, not logins. The narrow limit is for one account from one address, so that nobody locks out somebody who is
+# elsewhere; a login forgives it. The wide one bounds guessing from many addresses.
+LOGINS_OF_ACCOUNT_FROM_ADDRESS = rate_limits.at_most(10, 15 * 60, "logins-of-account-from-address")
+LOGINS_OF_ACCOUNT = rate_limits.at_most(100, 60 * 60, "logins-of-account")
 FAILED_LOGINS_OF_ADDRESS = rate_limits.at_most(100, 15 * 60, "failed-logins-of-address")
 
 _SESSIONS = "sessions"
@@ -57,19 +59,19 @@ def log_in(login: PasswordLogin, address: str) -> Session:
 
     Raises:
         CredentialsInvalid: unknown user or wrong password, after the same work.
-        RateLimited: too many tries for the account, or failures from the address, lately.
+        RateLimited: too many failures lately, for the account or from the address.
 
     """
     account, subscriber = login.username.casefold(), rate_limits.subscriber(address)
-    rate_limits.check_if_counted(FAILED_LOGINS_OF_ADDRESS, subscriber)
-    rate_limits.take_if_counted(LOGINS_OF_ACCOUNT, account)
-    user = read(lambda connection: repository.find_user_by_username(connection, login.username))
-    if not is_password(login.password, None if user is None else user.password_hash) or user is None:
-        _count_failure(subscriber)
-        raise CredentialsInvalid
-
-    opened = perform(lambda unit: _log_in(unit, user, login.device))
-    rate_limits.forgive_if_counted(LOGINS_OF_ACCOUNT, account)
+    here = f"{subscriber}/{account}"
+    with _counted_if_it_fails(
+        (LOGINS_OF_ACCOUNT_FROM_ADDRESS, here), (LOGINS_OF_ACCOUNT, account), (FAILED_LOGINS_OF_ADDRESS, subscriber)
+    ):
+        user = read(lambda connection: repository.find_user_by_username(connection, login.username))
+        if not is_password(login.password, None if user is None else user.password_hash) or user is None:
+            raise CredentialsInvalid
+        opened = perform(lambda unit: _log_in(unit, user, login.device))
+    rate_limits.forgive_if_counted(LOGINS_OF_ACCOUNT_FROM_ADDRESS, here)
     return _opened(opened)
 
 
@@ -82,13 +84,10 @@ def log_in_by_phone(login: PhoneLogin, address: str) -> Session:
         RateLimited: too many failures from the address lately.
 
     """
-    subscriber = rate_limits.subscriber(address)
-    rate_limits.check_if_counted(FAILED_LOGINS_OF_ADDRESS, subscriber)
-    weighed = codes.weigh(login, "login")
-    outcome = perform(lambda unit: _log_in_by_phone(unit, login, weighed))
-    if isinstance(outcome, Problem):
-        _count_failure(subscriber)
-    return _opened(codes.settled(outcome))
+    with _counted_if_it_fails((FAILED_LOGINS_OF_ADDRESS, rate_limits.subscriber(address))):
+        weighed = codes.weigh(login, "login")
+        opened = codes.settled(perform(lambda unit: _log_in_by_phone(unit, login, weighed)))
+    return _opened(opened)
 
 
 def refresh(refresh_token: str) -> Session | EndReason:
@@ -251,11 +250,22 @@ def _end_own_session(unit: UnitOfWork, user_id: str, session_id: str) -> EndedSe
     return _end(unit, session, "logged_out")
 
 
-def _count_failure(subscriber: str) -> None:
+@contextmanager
+def _counted_if_it_fails(*counts: rate_limits.Count) -> Iterator[None]:
+    """Count a try before it is weighed, and take that back of one that was not refused.
+
+    Weighing is slow. If tries were counted after it, all that come meanwhile would be weighed too.
+    """
+    rate_limits.take_all_if_counted(*counts)
+    is_refused = False
     try:
-        rate_limits.take_if_counted(FAILED_LOGINS_OF_ADDRESS, subscriber)
-    except RateLimited:
-        return  # the window filled while this one was being answered; the next is refused
+        yield
+    except Problem:
+        is_refused = True
+        raise
+    finally:
+        if not is_refused:
+            rate_limits.give_back_if_counted(*counts)
 
 
 def _opened(opened: _Opened) -> Session:

@@ -43,18 +43,24 @@ from functions.user.schemas import (
 
 PASSWORDS_OF_ACCOUNT = rate_limits.at_most(10, 15 * 60, "passwords-of-account")
 
+# Whole offices and dormitories stand behind one address, so these bound floods and not people.
+REGISTRATIONS_FROM_ADDRESS = rate_limits.at_most(300, 60 * 60, "registrations-from-address")
+PASSWORD_RESETS_FROM_ADDRESS = rate_limits.at_most(30, 60 * 60, "password-resets-from-address")
+
 CLOSED_NICKNAME = "已注销 · Closed account"
 
 
-def register(registration: PasswordRegistration) -> Self:
+def register(registration: PasswordRegistration, address: str) -> Self:
     """Make an account with a username and a password.
 
     Raises:
         ValidationFailed: the password is the username, or one of the most common.
+        RateLimited: too many registrations from the address lately.
         UsernameTaken: somebody has the username, in whatever letter case.
 
     """
     _refuse_weak(registration.password, registration.username, "password")
+    rate_limits.take_if_counted(REGISTRATIONS_FROM_ADDRESS, rate_limits.subscriber(address))
     password_hash = hash_password(registration.password)
     nickname = registration.nickname or registration.username
     try:
@@ -67,14 +73,16 @@ def register(registration: PasswordRegistration) -> Self:
         raise UsernameTaken from error
 
 
-def register_by_phone(registration: PhoneRegistration) -> Self:
+def register_by_phone(registration: PhoneRegistration, address: str) -> Self:
     """Make an account with a phone. Its username is made too; a password can be set by resetting it.
 
     Raises:
+        RateLimited: too many registrations from the address lately.
         VerificationCodeWrong, VerificationCodeExpired: the phone is not shown to be one's own.
         PhoneTaken: it is, and has an account.
 
     """
+    rate_limits.take_if_counted(REGISTRATIONS_FROM_ADDRESS, rate_limits.subscriber(address))
     weighed = codes.weigh(registration, "register")
     try:
         return codes.settled(perform(lambda unit: _register_by_phone(unit, registration, weighed)))
@@ -82,15 +90,17 @@ def register_by_phone(registration: PhoneRegistration) -> Self:
         raise PhoneTaken from error
 
 
-def reset_password(reset: PasswordReset) -> None:
+def reset_password(reset: PasswordReset, address: str) -> None:
     """Set a password by a code and end all of the account's sessions.
 
     Raises:
+        RateLimited: too many resets from the address lately.
         VerificationCodeWrong, VerificationCodeExpired: the phone is not shown to be one's own.
         PhoneNotRegistered: it is, and has no account.
         ValidationFailed: the password is the username, or one of the most common; the code is still good.
 
     """
+    rate_limits.take_if_counted(PASSWORD_RESETS_FROM_ADDRESS, rate_limits.subscriber(address))
     weighed = codes.weigh(reset, "reset_password")
     password_hash = hash_password(reset.new_password)
     logins.forget(codes.settled(perform(lambda unit: _reset_password(unit, reset, password_hash, weighed))))

@@ -14,8 +14,9 @@ from hongyan.errors import PhoneNotReachable, Problem, RateLimited, SmsUnavailab
 from hongyan.observability import logger
 from pydantic import BaseModel
 from pydantic_settings import BaseSettings
+from urllib3.exceptions import ConnectTimeoutError
 
-from functions.user.codes import SmsSender
+from functions.user.codes import SmsPerhapsSent, SmsSender
 from functions.user.schemas import Purpose
 
 # Together below the function's own time-out. The SDK tries once, as it is not told otherwise: an SMS sent again is a
@@ -23,11 +24,13 @@ from functions.user.schemas import Purpose
 _RUNTIME = RuntimeOptions(connect_timeout=1_500, read_timeout=4_000)
 
 _MINUTE, _HOUR, _DAY = 60, 60 * 60, 24 * 60 * 60
+_SERVER_ERROR = 500
 
 # The vendor's error codes (Dysmsapi error center), by what they mean for whoever asked.
 _NOT_REACHABLE = {"isv.MOBILE_NUMBER_ILLEGAL", "isv.INVALID_PHONE_NUMBER"}
 _TOO_MANY_A_DAY = {"isv.DAY_LIMIT_CONTROL", "isv.MONTH_LIMIT_CONTROL"}
 _TOO_MANY = "isv.BUSINESS_LIMIT_CONTROL"
+_VENDOR_FAILED = "isp.SYSTEM_ERROR"
 
 
 class SmsAccount(BaseModel):
@@ -67,7 +70,8 @@ class AlibabaSms:
         Raises:
             PhoneNotReachable: the vendor knows no such number.
             RateLimited: the vendor's own limit for the number or the account.
-            SmsUnavailable: anything else. Whether the message was sent is then not known.
+            SmsPerhapsSent: it answered too late, not at all or with an error of its own.
+            SmsUnavailable: anything else that it refuses, or nobody took the connection.
 
         """
         request = SendSmsRequest(
@@ -79,11 +83,11 @@ class AlibabaSms:
         try:
             answer = self._client.send_sms_with_options(request, _RUNTIME).body
         except AlibabaCloudException as error:
-            raise _refused(str(error.code), "", str(error.request_id)) from None
+            raise _refused(str(error.code), "", str(error.request_id), error.status_code) from None
         except UnretryableException as error:
             # Nothing of what it says is repeated: its text holds the whole request, code and all.
             logger.error("the SMS vendor is out of reach", cause=type(error.inner_exception).__name__)
-            raise SmsUnavailable from None
+            raise (SmsUnavailable if _never_left(error) else SmsPerhapsSent) from None
         if answer.code != "OK":
             raise _refused(str(answer.code), str(answer.message), str(answer.request_id))
 
@@ -95,7 +99,7 @@ def sender() -> SmsSender:
     return AlibabaSms(SmsAccount.model_validate_json(answer["SecretString"]))
 
 
-def problem_of(code: str, message: str) -> Problem:
+def problem_of(code: str, message: str, status: int = 200) -> Problem:
     """Return what a refusal of the vendor's is for whoever asked for a code."""
     if code in _NOT_REACHABLE:
         return PhoneNotReachable()
@@ -105,14 +109,20 @@ def problem_of(code: str, message: str) -> Problem:
         return RateLimited(_DAY if "天级" in message else _HOUR if "小时级" in message else _MINUTE)
     if code.startswith("Throttling"):
         return RateLimited(_MINUTE)
-    return SmsUnavailable()
+    return SmsPerhapsSent() if status >= _SERVER_ERROR or code == _VENDOR_FAILED else SmsUnavailable()
 
 
-def _refused(code: str, message: str, vendor_request_id: str) -> Problem:
-    problem = problem_of(code, message)
+def _refused(code: str, message: str, vendor_request_id: str, status: int = 200) -> Problem:
+    problem = problem_of(code, message, status)
     log = logger.error if isinstance(problem, SmsUnavailable) else logger.warning
     log("the SMS vendor refused", vendor_code=code, vendor_request_id=vendor_request_id)
     return problem
+
+
+def _never_left(error: UnretryableException) -> bool:
+    """Tell whether no connection came about, so that nothing was asked. The SDK drops the cause, Python keeps it."""
+    parts = getattr(error.inner_exception.__context__, "args", ())
+    return any(isinstance(getattr(part, "reason", None), ConnectTimeoutError) for part in parts)
 
 
 def _number(phone: str) -> str:

@@ -52,7 +52,7 @@ class Response:
         return code
 
 
-def request(
+def request(  # noqa: PLR0913  # a request has as many parts
     method: str,
     url: str,
     *,
@@ -61,10 +61,12 @@ def request(
     raw: str | None = None,
     headers: dict[str, str] | None = None,
     let_in_as: dict[str, str] | None = None,
+    address: str = "127.0.0.1",
 ) -> Response:
     """Send a request through the authorizer and the function that the template names for it.
 
-    `let_in_as` is what the authorizer said earlier, which the gateway keeps for half a minute.
+    `let_in_as` is what the authorizer said earlier, which the gateway keeps for half a minute. `address` is where the
+    request comes from.
     """
     parts = urlsplit(url)
     sent = {name.lower(): value for name, value in (headers or {}).items()}
@@ -75,6 +77,7 @@ def request(
     if token is not None:
         sent["authorization"] = f"Bearer {token}"
     event = _rest_event(method, parts.path, dict(parse_qsl(parts.query, keep_blank_values=True)), sent, raw)
+    event["requestContext"]["identity"]["sourceIp"] = address
 
     route = next((route for route in rest_routes() if route.matches(method, parts.path)), None)
     assert route is not None, f"the template has no route for {method} {parts.path}"
@@ -116,7 +119,7 @@ def _rest_event(
             "httpMethod": method,
             "path": f"/live{path}",
             "resourcePath": path,
-            "identity": {"sourceIp": "127.0.0.1", "userAgent": "tests"},
+            "identity": {"userAgent": "tests"},
         },
         "body": body,
         "isBase64Encoded": False,

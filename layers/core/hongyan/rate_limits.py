@@ -6,7 +6,7 @@ Counts can be lost with Redis, whole (architecture, decision 1): that forgives w
 import ipaddress
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 
@@ -18,6 +18,10 @@ from limits.strategies import MovingWindowRateLimiter
 from hongyan import stores
 from hongyan.errors import RateLimited
 from hongyan.observability import logger
+
+Count = tuple[RateLimitItem, str]  # of what, and of whom
+
+_PREFIX = "hongyan:limit"
 
 
 def at_most(times: int, seconds: int, name: str) -> RateLimitItem:
@@ -37,20 +41,35 @@ def take(limit: RateLimitItem, who: str) -> None:
         raise _limited(limit, who)
 
 
-def check(limit: RateLimitItem, who: str) -> None:
-    """Ask whether one more would be allowed, and count nothing.
+def take_all(*counts: Count) -> None:
+    """Count one of each, or none at all.
 
     Raises:
-        RateLimited: the window is full.
+        RateLimited: a window is full; nothing stays counted.
         redis.RedisError: it cannot be told.
 
     """
-    if not _limiter().test(limit, who):
-        raise _limited(limit, who)
+    for number, count in enumerate(counts):
+        try:
+            take(*count)
+        except RateLimited:
+            give_back(*counts[:number])
+            raise
+
+
+def give_back(*counts: Count) -> None:
+    """Forget one of each: the last one that was counted, which is as good as any.
+
+    Raises:
+        redis.RedisError: Redis is out of reach.
+
+    """
+    for limit, who in counts:
+        stores.cache_client().lpop(f"{_PREFIX}:{limit.key_for(who)}")
 
 
 def forgive(limit: RateLimitItem, who: str) -> None:
-    """Forget what was counted.
+    """Forget all that was counted.
 
     Raises:
         redis.RedisError: Redis is out of reach.
@@ -66,24 +85,29 @@ def take_if_counted(limit: RateLimitItem, who: str) -> None:
         RateLimited: the window is full.
 
     """
-    with _open_without_redis(limit):
-        take(limit, who)
+    take_all_if_counted((limit, who))
 
 
-def check_if_counted(limit: RateLimitItem, who: str) -> None:
-    """Ask whether one more would be allowed; without Redis it is.
+def take_all_if_counted(*counts: Count) -> None:
+    """Count one of each, or none at all; without Redis it passes.
 
     Raises:
-        RateLimited: the window is full.
+        RateLimited: a window is full; nothing stays counted.
 
     """
-    with _open_without_redis(limit):
-        check(limit, who)
+    with _open_without_redis(counts):
+        take_all(*counts)
+
+
+def give_back_if_counted(*counts: Count) -> None:
+    """Forget one of each, if Redis is there to remember."""
+    with _open_without_redis(counts):
+        give_back(*counts)
 
 
 def forgive_if_counted(limit: RateLimitItem, who: str) -> None:
-    """Forget what was counted, if Redis is there to remember."""
-    with _open_without_redis(limit):
+    """Forget all that was counted, if Redis is there to remember."""
+    with _open_without_redis([(limit, who)]):
         forgive(limit, who)
 
 
@@ -100,19 +124,18 @@ def subscriber(address: str) -> str:
 
 
 @contextmanager
-def _open_without_redis(limit: RateLimitItem) -> Iterator[None]:
+def _open_without_redis(counts: Iterable[Count]) -> Iterator[None]:
     try:
         yield
     except redis.RedisError as error:
-        logger.warning("not counted, Redis is out of reach", limit=limit.namespace, error=str(error))
+        names = [limit.namespace for limit, _ in counts]
+        logger.warning("not counted, Redis is out of reach", limits=names, error=str(error))
 
 
 @cache
 def _limiter() -> MovingWindowRateLimiter:
     client = stores.cache_client()
-    return MovingWindowRateLimiter(
-        RedisStorage("redis://", connection_pool=client.connection_pool, key_prefix="hongyan:limit")
-    )
+    return MovingWindowRateLimiter(RedisStorage("redis://", connection_pool=client.connection_pool, key_prefix=_PREFIX))
 
 
 def _limited(limit: RateLimitItem, who: str) -> RateLimited:

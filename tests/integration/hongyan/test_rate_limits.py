@@ -44,11 +44,29 @@ def test_the_answer_says_when_the_next_is_taken(deployment: Deployment) -> None:
     rate_limits.take(once_in_two_seconds, "alice")
 
 
-def test_asking_counts_nothing(deployment: Deployment) -> None:
-    for _ in range(5):
-        rate_limits.check(TWICE_A_MINUTE, "alice")
+def test_of_several_limits_all_are_counted_or_none(deployment: Deployment) -> None:
+    bob_is_at_the_end = (TWICE_A_MINUTE, "alice"), (TWICE_A_MINUTE, "bob")
+    assert [is_taken("bob"), is_taken("bob")] == [True, True]
 
-    assert is_taken("alice")
+    for _ in range(5):
+        with pytest.raises(RateLimited):
+            rate_limits.take_all(*bob_is_at_the_end)
+
+    assert [is_taken("alice") for _ in range(3)] == [True, True, False]
+
+
+def test_what_is_given_back_may_be_done_once_more(deployment: Deployment) -> None:
+    assert [is_taken("alice"), is_taken("alice")] == [True, True]
+
+    rate_limits.give_back((TWICE_A_MINUTE, "alice"))
+
+    assert [is_taken("alice"), is_taken("alice")] == [True, False]
+
+
+def test_giving_back_what_was_never_taken_gives_nobody_more(deployment: Deployment) -> None:
+    rate_limits.give_back((TWICE_A_MINUTE, "alice"))
+
+    assert [is_taken("alice") for _ in range(3)] == [True, True, False]
 
 
 def test_what_is_forgiven_may_be_done_again(deployment: Deployment) -> None:
@@ -66,7 +84,7 @@ def test_without_redis_one_is_closed_and_the_other_open(
         with pytest.raises(redis.RedisError):
             rate_limits.take(TWICE_A_MINUTE, "alice")
         rate_limits.take_if_counted(TWICE_A_MINUTE, "alice")
-        rate_limits.check_if_counted(TWICE_A_MINUTE, "alice")
+        rate_limits.give_back_if_counted((TWICE_A_MINUTE, "alice"))
         rate_limits.forgive_if_counted(TWICE_A_MINUTE, "alice")
 
 

@@ -3,15 +3,16 @@
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 
 import pytest
 import sqlalchemy as sa
-from hongyan import stores
+from hongyan import rate_limits, stores
 from hongyan.tables import users
 from sqlalchemy.exc import DBAPIError
 
-from functions.user import passwords, service
+from functions.user import logins, passwords, service
 from tests.support.deployment import Deployment
 from tests.support.gateway import Response, request
 from tests.support.people import PASSWORD, Person, a_device
@@ -24,10 +25,9 @@ def register(username: str, password: str = PASSWORD, **more: object) -> Respons
     return request("POST", "/v1/users", body={"username": username, "password": password, **more})
 
 
-def log_in(username: str, password: str, device_id: str = "laptop") -> Response:
-    return request(
-        "POST", "/v1/sessions", body={"username": username, "password": password, "device": a_device(device_id)}
-    )
+def log_in(username: str, password: str, device_id: str = "laptop", address: str = "127.0.0.1") -> Response:
+    body = {"username": username, "password": password, "device": a_device(device_id)}
+    return request("POST", "/v1/sessions", body=body, address=address)
 
 
 def test_a_new_account_answers_its_own_profile(deployment: Deployment) -> None:
@@ -286,7 +286,7 @@ def test_a_weak_new_password_is_refused_and_the_old_one_stays(person: People) ->
     assert log_in(alice.username, PASSWORD).status == 201
 
 
-def test_ten_wrong_passwords_close_an_account_to_guessing(deployment: Deployment) -> None:
+def test_ten_wrong_passwords_close_an_account_to_the_address_that_guesses(deployment: Deployment) -> None:
     register("alice")
 
     tries = [log_in("Alice", "not the password").code for _ in range(10)]
@@ -295,6 +295,150 @@ def test_ten_wrong_passwords_close_an_account_to_guessing(deployment: Deployment
     assert tries == ["credentials_invalid"] * 10
     assert (answer.status, answer.code) == (429, "rate_limited")
     assert 0 < int(answer.headers["retry-after"]) <= 15 * 60
+
+
+def test_a_stranger_who_guesses_does_not_lock_out_whoever_is_elsewhere(deployment: Deployment) -> None:
+    register("alice")
+    for _ in range(11):
+        log_in("alice", "not the password", address="203.0.113.7")
+
+    assert log_in("alice", PASSWORD, address="198.51.100.1").status == 201
+    assert log_in("alice", PASSWORD, address="203.0.113.7").code == "rate_limited"
+
+
+def test_guessing_from_many_addresses_ends_at_a_hundred_an_hour(deployment: Deployment) -> None:
+    register("alice")
+
+    tries = [log_in("alice", "not the password", address=f"203.0.113.{n}").code for n in range(11) for _ in range(10)]
+    answer = log_in("alice", PASSWORD, address="198.51.100.1")
+
+    assert tries == ["credentials_invalid"] * 100 + ["rate_limited"] * 10
+    assert (answer.status, answer.code) == (429, "rate_limited")
+    assert 45 * 60 < int(answer.headers["retry-after"]) <= 60 * 60
+
+
+def test_a_login_does_not_forgive_what_others_guessed_elsewhere(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logins, "LOGINS_OF_ACCOUNT", rate_limits.at_most(3, 60 * 60, "logins-of-account"))
+    register("alice")
+    for n in range(2):
+        log_in("alice", "not the password", address=f"203.0.113.{n}")
+
+    assert log_in("alice", PASSWORD).status == 201
+    assert log_in("alice", PASSWORD).status == 201
+
+    assert log_in("alice", "not the password", address="203.0.113.8").code == "credentials_invalid"
+    assert log_in("alice", "not the password", address="203.0.113.9").code == "rate_limited"
+
+
+@pytest.mark.parametrize(
+    ("limit", "username", "address"),
+    [
+        ("FAILED_LOGINS_OF_ADDRESS", "user-{}", "203.0.113.7"),
+        ("LOGINS_OF_ACCOUNT_FROM_ADDRESS", "alice", "203.0.113.7"),
+        ("LOGINS_OF_ACCOUNT", "alice", "203.0.113.{}"),
+    ],
+)
+def test_of_many_wrong_passwords_at_once_just_as_many_are_weighed_as_may(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, limit: str, username: str, address: str
+) -> None:
+    """Whoever sends all guesses together gets no more of them than one after the other."""
+    monkeypatch.setattr(logins, limit, rate_limits.at_most(8, 15 * 60, "test"))
+    register("alice")
+    weighed: list[str] = []
+
+    def slow(password: str, password_hash: str | None) -> bool:
+        weighed.append(password)
+        return passwords.is_password(password, password_hash)
+
+    monkeypatch.setattr(logins, "is_password", slow)
+    with ThreadPoolExecutor(24) as pool:
+        answers = list(
+            pool.map(lambda n: log_in(username.format(n), f"wrong {n}", address=address.format(n)), range(24))
+        )
+
+    assert len(weighed) == 8
+    assert sorted(answer.code for answer in answers) == ["credentials_invalid"] * 8 + ["rate_limited"] * 16
+    assert all(0 < int(answer.headers["retry-after"]) <= 15 * 60 for answer in answers if answer.code == "rate_limited")
+
+
+def test_logins_are_not_counted_as_failures_of_their_address(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logins, "FAILED_LOGINS_OF_ADDRESS", rate_limits.at_most(2, 15 * 60, "test"))
+    register("alice")
+    register("bob")
+
+    assert [log_in(name, PASSWORD).status for name in ("alice", "bob") * 3] == [201] * 6
+
+    codes = [log_in(f"user-{n}", "not the password").code for n in range(3)]
+    assert codes == ["credentials_invalid", "credentials_invalid", "rate_limited"]
+
+
+def test_a_refused_try_does_not_use_up_the_address_of_others(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever goes on at one account leaves the rest of the office alone."""
+    monkeypatch.setattr(logins, "FAILED_LOGINS_OF_ADDRESS", rate_limits.at_most(12, 15 * 60, "test"))
+    register("alice")
+    for _ in range(30):
+        log_in("bob", "not the password")
+
+    assert log_in("alice", PASSWORD).status == 201
+
+
+def test_a_login_that_dies_with_the_database_is_no_failure_of_its_address(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logins, "FAILED_LOGINS_OF_ADDRESS", rate_limits.at_most(1, 15 * 60, "test"))
+    register("alice")
+    nowhere = sa.create_engine("mysql+pymysql://nobody@127.0.0.1:1/nothing")
+    with monkeypatch.context() as patch:
+        patch.setattr(stores, "engine", lambda: nowhere)
+        assert [log_in("alice", PASSWORD).status for _ in range(3)] == [503] * 3
+
+    assert log_in("alice", PASSWORD).status == 201
+
+
+def test_registrations_from_an_address_are_limited(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = rate_limits.at_most(2, 60 * 60, "registrations-from-address")
+    monkeypatch.setattr(service, "REGISTRATIONS_FROM_ADDRESS", limit)
+
+    tries = [register(f"user-{n}") for n in range(3)]
+
+    assert [answer.status for answer in tries] == [201, 201, 429]
+    assert tries[2].code == "rate_limited"
+    assert 59 * 60 < int(tries[2].headers["retry-after"]) <= 60 * 60
+    elsewhere = {"username": "user-2", "password": PASSWORD}
+    assert request("POST", "/v1/users", body=elsewhere, address="203.0.113.7").status == 201
+
+
+def test_of_many_registrations_at_once_just_as_many_are_made_as_may(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "REGISTRATIONS_FROM_ADDRESS", rate_limits.at_most(5, 60 * 60, "test"))
+
+    with ThreadPoolExecutor(15) as pool:
+        answers = list(pool.map(lambda n: register(f"user-{n}"), range(15)))
+
+    assert sorted(answer.status for answer in answers) == [201] * 5 + [429] * 10
+
+
+def test_what_is_refused_for_its_form_is_no_registration(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "REGISTRATIONS_FROM_ADDRESS", rate_limits.at_most(1, 60 * 60, "test"))
+
+    assert [register("alice", weak).code for weak in ("short", "iloveyou")] == ["validation_failed"] * 2
+    assert register("alice").status == 201
+
+
+def test_without_redis_people_still_register(
+    deployment: Deployment, without_redis: Callable[[], AbstractContextManager[None]]
+) -> None:
+    with without_redis():
+        assert register("alice").status == 201
 
 
 def test_an_unknown_user_is_closed_to_guessing_just_the_same(deployment: Deployment) -> None:

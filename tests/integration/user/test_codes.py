@@ -4,16 +4,19 @@ import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 from hongyan import rate_limits, stores
 from hongyan.clock import now
+from hongyan.errors import RateLimited
 from hongyan.tables import verification_codes
 
-from functions.user import codes
+from functions.user import codes, sms
+from functions.user.sms import AlibabaSms, SmsAccount
+from local.stack import Stack
 from tests.support.deployment import Deployment
 from tests.support.gateway import Response, request
 from tests.support.people import a_device
@@ -40,6 +43,18 @@ def wrong(proof: Proof, offset: int = 1) -> Proof:
 
 def forget_cool_down(phone: Phone) -> None:
     rate_limits.forgive(codes.COOL_DOWN, phone.number)
+
+
+def counted_today(phone: Phone) -> int:
+    """Return how many of the day's codes are used, by using up the rest."""
+    left = 0
+    with suppress(RateLimited):
+        while True:
+            rate_limits.take(codes.A_PHONE_A_DAY, phone.number)
+            left += 1
+    for _ in range(left):
+        rate_limits.give_back((codes.A_PHONE_A_DAY, phone.number))
+    return codes.A_PHONE_A_DAY.amount - left
 
 
 def test_a_code_of_six_digits_arrives(phone: Phones) -> None:
@@ -256,9 +271,7 @@ def test_an_address_gets_thirty_codes_an_hour(phone: Phones) -> None:
         ("day_limit", 429, "rate_limited"),
         ("number_illegal", 422, "phone_not_reachable"),
         ("balance", 503, "sms_unavailable"),
-        ("server_error", 503, "sms_unavailable"),
-        ("hang_up", 503, "sms_unavailable"),
-        ("slow", 503, "sms_unavailable"),
+        ("throttling", 429, "rate_limited"),
     ],
 )
 def test_what_the_vendor_refuses_was_not_sent_and_does_not_count(
@@ -274,7 +287,62 @@ def test_what_the_vendor_refuses_was_not_sent_and_does_not_count(
     assert mine.codes() == []
     with stores.engine().connect() as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(verification_codes)) == 0
-    assert mine.ask("register").status == 202, "neither the cool-down nor the day's count was used"
+    assert counted_today(mine) == 0
+    assert mine.ask("register").status == 202, "the cool-down was not used"
+
+
+@pytest.mark.parametrize("fault", ["server_error", "hang_up", "slow", "late"])
+def test_what_the_vendor_perhaps_sent_counts_and_is_no_good(
+    phone: Phones, vendor_fault: Callable[[str], None], fault: str
+) -> None:
+    """Whoever delivers and does not say so must not be made to deliver without end."""
+    mine = phone()
+    vendor_fault(fault)
+
+    answer = mine.ask("register")
+
+    assert (answer.status, answer.code) == (503, "sms_unavailable")
+    assert int(answer.headers["retry-after"]) == 30
+    assert len(mine.codes()) == (1 if fault == "late" else 0)
+    with stores.engine().connect() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(verification_codes)) == 0
+    assert mine.ask("register").code == "rate_limited"
+    assert counted_today(mine) == 1
+    forget_cool_down(mine)
+    assert mine.ask("register").status == 202
+
+
+def test_nobody_who_takes_the_connection_means_that_nothing_was_sent(
+    phone: Phones, engines: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = phone()
+    account = SmsAccount.model_validate({**engines.sms_account, "endpoint": "http://127.0.0.1:1"})
+    with monkeypatch.context() as patch:
+        patch.setattr(sms, "sender", lambda: AlibabaSms(account))
+        assert mine.ask("register").code == "sms_unavailable"
+
+    assert counted_today(mine) == 0
+    assert mine.ask("register").status == 202
+
+
+def test_a_day_of_codes_refused_leaves_the_cool_down_as_it_was(phone: Phones) -> None:
+    mine = phone()
+    for _ in range(10):
+        rate_limits.take(codes.A_PHONE_A_DAY, mine.number)
+
+    waits = [int(mine.ask("register").headers["retry-after"]) for _ in range(2)]
+
+    assert min(waits) > 23 * 60 * 60
+
+
+def test_an_address_that_asks_too_much_uses_up_no_phones_codes(phone: Phones) -> None:
+    for _ in range(30):
+        rate_limits.take(codes.AN_ADDRESS_AN_HOUR, "127.0.0.1")
+    mine = phone()
+
+    assert mine.ask("register").code == "rate_limited"
+
+    assert counted_today(mine) == 0
 
 
 def test_without_redis_no_code_is_sent(

@@ -1,16 +1,20 @@
 """What a phone gives: an account, a way in, a new password."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 
 import pytest
 from hongyan import rate_limits, stores
 from hongyan.tables import users
 
-from functions.user import codes
+from functions.user import codes, logins, service
 from tests.support.deployment import Deployment
 from tests.support.gateway import Response, request
 from tests.support.people import PASSWORD, Person, a_device
 from tests.support.phones import Phone, Proof
+
+NEVER_SENT = {"phone": "+8613800138000", "code_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "code": "123456"}
 
 People = Callable[[str], Person]
 Phones = Callable[[], Phone]
@@ -212,3 +216,79 @@ def test_a_phone_stands_in_the_database_once(phone: Phones, person: People) -> N
     with stores.engine().connect() as connection:
         rows = connection.execute(users.select().where(users.c.phone == mine.number)).all()
     assert len(rows) == 1
+
+
+def test_of_many_wrong_codes_at_once_just_as_many_are_weighed_as_may(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logins, "FAILED_LOGINS_OF_ADDRESS", rate_limits.at_most(8, 15 * 60, "test"))
+    body = {**NEVER_SENT, "device": a_device()}
+
+    with ThreadPoolExecutor(24) as pool:
+        answers = list(pool.map(lambda _: request("POST", "/v1/sessions", body=body), range(24)))
+
+    assert sorted(answer.code for answer in answers) == ["rate_limited"] * 16 + ["verification_code_wrong"] * 8
+    assert all("retry-after" in answer.headers for answer in answers if answer.status == 429)
+
+
+def test_logins_by_code_are_not_counted_as_failures_of_their_address(
+    phone: Phones, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logins, "FAILED_LOGINS_OF_ADDRESS", rate_limits.at_most(1, 15 * 60, "test"))
+    mine = phone()
+    register(mine)
+
+    assert [log_in(forgiven(mine).prove("login")).status for _ in range(3)] == [201] * 3
+
+
+def test_registrations_by_phone_and_by_password_are_limited_together(
+    phone: Phones, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "REGISTRATIONS_FROM_ADDRESS", rate_limits.at_most(2, 60 * 60, "test"))
+    by_password = {"username": "alice", "password": PASSWORD}
+
+    assert request("POST", "/v1/users", body=by_password).status == 201
+    assert request("POST", "/v1/users", body=NEVER_SENT).code == "verification_code_wrong"
+
+    mine = phone()
+    proof = mine.prove("register")
+    refused = request("POST", "/v1/users", body=proof.body())
+    assert (refused.status, refused.code) == (429, "rate_limited")
+    assert request("POST", "/v1/users", body=proof.body(), address="203.0.113.7").status == 201, "it cost no try"
+
+
+def test_an_address_gets_thirty_password_resets_an_hour(phone: Phones, person: People) -> None:
+    mine, body = phone(), {**NEVER_SENT, "new_password": "another good password"}
+    alice = with_phone(person("alice"), mine)
+
+    tries = [request("POST", "/v1/password-resets", body=body).code for _ in range(31)]
+    assert tries == ["verification_code_wrong"] * 30 + ["rate_limited"]
+
+    good = mine.prove("reset_password").body(new_password="another good password")
+    refused = request("POST", "/v1/password-resets", body=good)
+    assert 59 * 60 < int(refused.headers["retry-after"]) <= 60 * 60
+    assert log_in_by_password(alice.username, PASSWORD).status == 201
+    assert request("POST", "/v1/password-resets", body=good, address="203.0.113.7").status == 204
+
+
+def test_of_many_resets_at_once_just_as_many_are_weighed_as_may(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "PASSWORD_RESETS_FROM_ADDRESS", rate_limits.at_most(5, 60 * 60, "test"))
+    body = {**NEVER_SENT, "new_password": "another good password"}
+
+    with ThreadPoolExecutor(15) as pool:
+        answers = list(pool.map(lambda _: request("POST", "/v1/password-resets", body=body), range(15)))
+
+    assert sorted(answer.status for answer in answers) == [422] * 5 + [429] * 10
+
+
+def test_without_redis_a_password_is_still_reset(
+    phone: Phones, person: People, without_redis: Callable[[], AbstractContextManager[None]]
+) -> None:
+    mine = phone()
+    with_phone(person("alice"), mine)
+    body = mine.prove("reset_password").body(new_password="another good password")
+
+    with without_redis():
+        assert request("POST", "/v1/password-resets", body=body).status == 204

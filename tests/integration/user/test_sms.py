@@ -64,7 +64,9 @@ def test_an_account_that_the_vendor_does_not_take_sends_nothing(
     assert mine.codes() == []
 
 
-@pytest.mark.parametrize("fault", ["slow", "hang_up", "server_error", "throttling", "flow_control", "hour_limit"])
+@pytest.mark.parametrize(
+    "fault", ["slow", "late", "hang_up", "server_error", "throttling", "flow_control", "hour_limit"]
+)
 def test_what_failed_is_not_sent_again_by_itself(
     phone: Phones, account: SmsAccount, vendor_fault: Callable[[str], None], fault: str
 ) -> None:

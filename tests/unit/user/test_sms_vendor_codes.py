@@ -2,6 +2,7 @@
 
 import pytest
 
+from functions.user.codes import SmsPerhapsSent
 from functions.user.sms import problem_of
 
 
@@ -31,3 +32,17 @@ def test_each_refusal_becomes_the_right_answer(code: str, message: str, problem:
     answer = problem_of(code, message)
 
     assert (answer.code, answer.retry_after_seconds) == (problem, retry_after)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "is_known"),
+    [
+        ("isv.AMOUNT_NOT_ENOUGH", 200, True),
+        ("SignatureDoesNotMatch", 400, True),
+        ("isp.SYSTEM_ERROR", 200, False),
+        ("ServiceUnavailable", 503, False),
+        ("Throttling", 503, True),
+    ],
+)
+def test_an_error_of_the_vendors_own_does_not_tell_whether_it_sent(code: str, status: int, is_known: bool) -> None:  # noqa: FBT001
+    assert isinstance(problem_of(code, "", status), SmsPerhapsSent) != is_known
