@@ -43,7 +43,7 @@ _SESSIONS = "sessions"
 
 
 class EndedSession(NamedTuple):
-    """A session that has ended, and what its token is cached under."""
+    """A session that has ended or got another token, and what its token is cached under."""
 
     session_id: str
     access_token_hash: bytes
@@ -100,7 +100,10 @@ def refresh(refresh_token: str) -> Session | EndReason:
     if not tokens.is_token("hyr", refresh_token):
         raise RefreshTokenInvalid
     outcome, outdated = perform(lambda unit: _refresh(unit, tokens.digest(refresh_token)))
-    sessions.forget(*outdated)
+    if isinstance(outcome, Session):
+        sessions.forget_token(outdated.access_token_hash)
+    else:
+        sessions.forget(*outdated)
     return outcome
 
 

@@ -19,6 +19,9 @@ from hongyan.tables import sessions
 
 CACHE_SECONDS = 30
 
+# Stands in the cache for what has ended. Whoever read the database just before cannot put it back.
+_ENDED = "ended"
+
 
 class Principal(NamedTuple):
     """The person and the session that a request comes from."""
@@ -39,7 +42,7 @@ def authenticate(access_token: str) -> Principal | None:
     token_hash = tokens.digest(access_token)
     cached = _cached(_token_key(token_hash))
     if cached is not None:
-        return Principal(*json.loads(cached))
+        return None if cached == _ENDED else Principal(*json.loads(cached))
     found = unit_of_work.read(lambda connection: _find_by_token(connection, token_hash))
     if found is None:
         return None
@@ -59,14 +62,15 @@ def show_session(row: sa.Row[Any], principal: Principal) -> LiveSession:
 
 
 def is_live(session_id: str) -> bool:
-    """Tell whether the session of an open socket has not ended.
+    """Tell whether a session has not ended: of an open socket, or of a request that the gateway let in by its cache.
 
     Raises:
         sqlalchemy.exc.DBAPIError: it is not cached and the database is out of reach.
 
     """
-    if _cached(_session_key(session_id)) is not None:
-        return True
+    cached = _cached(_session_key(session_id))
+    if cached is not None:
+        return cached != _ENDED
     expires_at = unit_of_work.read(lambda connection: _find_live(connection, session_id))
     if expires_at is None:
         return False
@@ -75,11 +79,14 @@ def is_live(session_id: str) -> bool:
 
 
 def forget(session_id: str, access_token_hash: bytes) -> None:
-    """Drop what is cached of a session whose token was replaced or which has ended."""
-    try:
-        stores.cache_client().delete(_session_key(session_id), _token_key(access_token_hash))
-    except redis.RedisError as error:
-        logger.warning("session stays cached until it expires", session_id=session_id, error=str(error))
+    """Let the cache say of a session that it has ended."""
+    _end(_session_key(session_id))
+    forget_token(access_token_hash)
+
+
+def forget_token(access_token_hash: bytes) -> None:
+    """Let the cache say of a token that it was replaced."""
+    _end(_token_key(access_token_hash))
 
 
 def _find_by_token(connection: sa.Connection, token_hash: bytes) -> tuple[Principal, datetime] | None:
@@ -114,11 +121,18 @@ def _cached(key: str) -> str | None:
     return None if kept is None else str(kept)
 
 
+def _end(key: str) -> None:
+    try:
+        stores.cache_client().set(key, _ENDED, ex=CACHE_SECONDS)
+    except redis.RedisError as error:
+        logger.warning("what has ended stays cached until it expires", error=str(error))
+
+
 def _cache(key: str, value: str, seconds: int) -> None:
     if seconds < 1:
         return
     try:
-        stores.cache_client().set(key, value, ex=seconds)
+        stores.cache_client().set(key, value, ex=seconds, nx=True)
     except redis.RedisError as error:
         logger.warning("session not cached", error=str(error))
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hongyan import sessions
 from hongyan.catalogue import language_of
 from hongyan.errors import (
     BodyTooLarge,
@@ -32,6 +33,8 @@ from hongyan.sessions import Principal
 from hongyan.validation import field_errors
 
 MAX_BODY_BYTES = 128 * 1024
+
+_READING = {"GET", "HEAD"}
 
 LambdaHandler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
@@ -87,14 +90,21 @@ def lambda_handler(app: FastAPI) -> LambdaHandler:
 def caller(request: Request) -> Principal:
     """Return who is asking, as the gateway's authorizer found out.
 
+    The gateway keeps that for half a minute, in which the session may end. What only reads is still answered then; for
+    what changes something, the session is looked up once more.
+
     Raises:
-        TokenInvalid: there was no authorizer; a route deployed without one must not be open by mistake.
+        TokenInvalid: the session has ended. Or there was no authorizer, as a route deployed without one must not be
+            open by mistake.
 
     """
     context = request.scope["aws.event"]["requestContext"].get("authorizer") or {}
     if "user_id" not in context:
         raise TokenInvalid
-    return Principal(context["user_id"], context["session_id"])
+    principal = Principal(context["user_id"], context["session_id"])
+    if request.method not in _READING and not sessions.is_live(principal.session_id):
+        raise TokenInvalid
+    return principal
 
 
 def source_address(request: Request) -> str:

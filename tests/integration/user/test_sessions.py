@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any, TypeVar
 
+import hongyan.sessions
 import pytest
 import sqlalchemy as sa
-from hongyan import stores
+from hongyan import stores, unit_of_work
 from hongyan.clock import now
 from hongyan.tables import refresh_tokens, sessions
 
@@ -15,10 +17,28 @@ from tests.support.gateway import RefusedError, Response, Socket, request
 from tests.support.people import PASSWORD, Person, a_device
 
 People = Callable[[str], Person]
+T = TypeVar("T")
 
 
 def refresh(token: str) -> Response:
     return request("POST", "/v1/sessions/refresh", body={"refresh_token": token})
+
+
+def while_it_is_looked_up(
+    monkeypatch: pytest.MonkeyPatch, happens: Callable[[], Response], look_up: Callable[[], T]
+) -> T:
+    """Let something happen between what is read from the database and what is kept of it in Redis."""
+    stores.cache_client().flushdb()
+    read = unit_of_work.read
+
+    def read_before_it(work: Callable[[sa.Connection], Any]) -> Any:
+        found = read(work)
+        monkeypatch.setattr(unit_of_work, "read", read)
+        assert happens().status == 204
+        return found
+
+    monkeypatch.setattr(unit_of_work, "read", read_before_it)
+    return look_up()
 
 
 def is_logged_in(person: Person) -> bool:
@@ -147,6 +167,63 @@ def test_an_empty_redis_logs_nobody_out(person: People) -> None:
     stores.cache_client().flushall()
 
     assert is_logged_in(alice)
+
+
+def test_a_session_that_ends_while_its_token_is_looked_up_is_not_cached_as_live(
+    person: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = person("alice")
+    laptop = alice.on_another_device()
+
+    found = while_it_is_looked_up(
+        monkeypatch,
+        lambda: laptop.delete(f"/v1/sessions/{alice.session_id}"),
+        lambda: hongyan.sessions.authenticate(alice.token),
+    )
+
+    assert found is not None, "it was read before"
+    assert hongyan.sessions.authenticate(alice.token) is None
+    assert not is_logged_in(alice)
+
+
+def test_a_session_that_ends_while_it_is_looked_up_is_not_cached_as_live(
+    person: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = person("alice")
+    laptop = alice.on_another_device()
+
+    was_live = while_it_is_looked_up(
+        monkeypatch,
+        lambda: laptop.delete(f"/v1/sessions/{alice.session_id}"),
+        lambda: hongyan.sessions.is_live(alice.session_id),
+    )
+
+    assert was_live, "it was read before"
+    assert not hongyan.sessions.is_live(alice.session_id)
+
+
+def test_a_session_lives_on_with_its_next_token(person: People) -> None:
+    alice = person("alice")
+    assert hongyan.sessions.is_live(alice.session_id)
+
+    token = refresh(alice.refresh_token).json["access_token"]
+
+    assert hongyan.sessions.is_live(alice.session_id)
+    assert request("PATCH", "/v1/users/me", body={"nickname": "Al"}, token=token).status == 200
+    assert not is_logged_in(alice)
+
+
+def test_an_ended_session_changes_nothing_though_the_gateway_lets_it_in(person: People) -> None:
+    alice = person("alice")
+    still_let_in = {"user_id": alice.id, "session_id": alice.session_id}
+    laptop = alice.on_another_device()
+    laptop.delete(f"/v1/sessions/{alice.session_id}")
+
+    answer = request("PATCH", "/v1/users/me", body={"nickname": "Al"}, let_in_as=still_let_in)
+
+    assert (answer.status, answer.code) == (401, "token_invalid")
+    assert laptop.get("/v1/users/me").json["nickname"] == alice.username
+    assert request("GET", "/v1/users/me", let_in_as=still_let_in).status == 200, "what only reads has these 30 s"
 
 
 def test_neither_tokens_nor_passwords_are_kept_as_they_are(person: People) -> None:
