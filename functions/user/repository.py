@@ -227,6 +227,20 @@ def delete_old_codes(connection: sa.Connection, ended_before: datetime) -> None:
     )
 
 
+def forget_traces(connection: sa.Connection, user_id: str, phone: str | None) -> None:
+    """Delete the codes sent to a phone, and blank a user's own words in requests and the names of their devices."""
+    if phone is not None:
+        connection.execute(sa.delete(verification_codes).where(verification_codes.c.phone == phone))
+    connection.execute(
+        sa.update(friend_requests)
+        .where(friend_requests.c.from_user_id == user_id, friend_requests.c.message != "")
+        .values(message="")
+    )
+    connection.execute(
+        sa.update(sessions).where(sessions.c.user_id == user_id, sessions.c.device_name != "").values(device_name="")
+    )
+
+
 def spend_code(connection: sa.Connection, code_id: str, at: datetime) -> bool:
     """Mark a code as used and tell whether it was good until now."""
     return connection.execute(_of_good_code(code_id, at).values(spent_at=at)).rowcount == 1

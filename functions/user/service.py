@@ -280,7 +280,8 @@ def _change_avatar(unit: UnitOfWork, user_id: str, file_id: str | None) -> Self:
 
 
 def _close_account(unit: UnitOfWork, user_id: str) -> list[logins.EndedSession]:
-    if repository.lock_user(unit.connection, user_id) is None:
+    user = repository.lock_user(unit.connection, user_id)
+    if user is None:
         raise UserNotFound
     _leave_groups(unit, user_id)
     friend_ids = repository.list_friend_ids(unit.connection, user_id)
@@ -288,6 +289,7 @@ def _close_account(unit: UnitOfWork, user_id: str) -> list[logins.EndedSession]:
         unit.announce(event("friend.removed", UsersAudience(user_ids=friend_ids), user_id=user_id))
     ended = logins.end_all(unit, user_id, "account_closed")
     repository.leave_everybody(unit.connection, user_id, now())
+    repository.forget_traces(unit.connection, user_id, user.phone)
     row = repository.update_user(
         unit.connection,
         user_id,

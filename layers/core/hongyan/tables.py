@@ -100,6 +100,7 @@ verification_codes = sa.Table(
     sa.Column("wrong_tries", mysql.TINYINT, nullable=False),
     sa.Column("spent_at", UtcDateTime, nullable=True),
     sa.Index("ix_verification_codes_expires_at", "expires_at"),
+    sa.Index("ix_verification_codes_phone", "phone"),
 )
 
 # An upload; what is not completed is nobody's picture.
