@@ -221,8 +221,6 @@ async def test_of_twenty_guesses_at_once_five_are_weighed(phone: Callable[[], Ph
         ("flow_control", 429, "rate_limited"),
         ("number_illegal", 422, "phone_not_reachable"),
         ("balance", 503, "sms_unavailable"),
-        ("server_error", 503, "sms_unavailable"),
-        ("slow", 503, "sms_unavailable"),
     ],
 )
 async def test_what_the_vendor_does_not_send_does_not_count(
@@ -236,6 +234,22 @@ async def test_what_the_vendor_does_not_send_does_not_count(
     assert (answer.status_code, problem(answer)) == (status, code)
     assert await mine.codes() == []
     assert (await mine.ask("register")).status_code == 202
+
+
+@pytest.mark.parametrize("fault", ["server_error", "hang_up", "slow", "late"])
+async def test_what_the_vendor_perhaps_sent_keeps_its_cool_down(
+    stack: Stack, phone: Callable[[], Phone], fault: str
+) -> None:
+    mine = phone()
+
+    async with vendor_fault(stack, fault):
+        answer = await mine.ask("register")
+
+    assert (answer.status_code, problem(answer)) == (503, "sms_unavailable")
+    again = await mine.ask("register")
+    assert (again.status_code, problem(again)) == (429, "rate_limited")
+    assert 1 <= int(again.headers["retry-after"]) <= 30
+    assert len(await mine.codes()) == (1 if fault == "late" else 0)
 
 
 async def test_a_refresh_token_replayed_in_parallel_serves_one_and_ends_the_session(
@@ -320,9 +334,9 @@ async def test_an_empty_redis_logs_nobody_out(stack: Stack, join: Join) -> None:
 async def test_nothing_that_the_stack_logged_holds_a_secret(
     stack: Stack, join: Join, phone: Callable[[], Phone], http: httpx.AsyncClient
 ) -> None:
-    alice, mine = await join("alice"), phone()
+    alice, mine, waiting = await join("alice"), phone(), phone()
     async with vendor_fault(stack, "slow"):
-        await mine.ask("register")
+        await waiting.ask("register")
     proof = await mine.prove("register")
     await http.post("/v1/users", json=wrong(proof))
     await http.post("/v1/users", json=proof)
@@ -336,7 +350,7 @@ async def test_nothing_that_the_stack_logged_holds_a_secret(
 
     secrets = [PASSWORD, "another good password", session.access_token, session.refresh_token]
     secrets += [f'"{proof["code"]}"', f"code={proof['code']}", mine.number, mine.number.removeprefix("+86")]
-    secrets += [stack.sms_account["access_key_secret"]]
+    secrets += [waiting.number.removeprefix("+86"), stack.sms_account["access_key_secret"]]
     logged = "\n".join([*await asyncio.to_thread(stack.function_logs), *stack.program_logs()])
 
     assert "a code was sent" in logged
