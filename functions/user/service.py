@@ -44,7 +44,7 @@ from functions.user.schemas import (
 PASSWORDS_OF_ACCOUNT = rate_limits.at_most(10, 15 * 60, "passwords-of-account")
 
 # Whole offices and dormitories stand behind one address, so these bound floods and not people.
-REGISTRATIONS_FROM_ADDRESS = rate_limits.at_most(300, 60 * 60, "registrations-from-address")
+REGISTRATIONS_FROM_ADDRESS = rate_limits.at_most(1_000, 60 * 60, "registrations-from-address")
 PASSWORD_RESETS_FROM_ADDRESS = rate_limits.at_most(30, 60 * 60, "password-resets-from-address")
 
 CLOSED_NICKNAME = "已注销 · Closed account"
