@@ -1,15 +1,16 @@
 """Posting frames to open sockets through API Gateway's `@connections`."""
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import redis
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ReadTimeoutError
 from hongyan import management, presence
 from hongyan.connections import Connection
-from hongyan.events import Event
+from hongyan.events import ConnectionAudience, Event
 from hongyan.management import CALLS_AT_ONCE
 from hongyan.observability import logger
 from hongyan.sockets import MAX_FRAME_BYTES
@@ -19,11 +20,28 @@ if TYPE_CHECKING:
 
 _OPENING, _CLOSING = '{"type":"events","events":[', "]}"
 
+# No post begins later than this after the first: with the last one's own time-out it bounds what a batch can take.
+_BEGIN_WITHIN_SECONDS = 4.0
+# A socket that let a post time out is left to the retries for so long, and holds nothing else up meanwhile.
+_AVOIDED_SECONDS = 30.0
+
 _pool = ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="post")
+_avoided_until: dict[str, float] = {}
 
 
 class DeliveryError(Exception):
-    """An event did not reach every open connection; it will be tried again."""
+    """An event did not reach everyone, nor could it be left to the retries; it will be tried again."""
+
+
+class Socket(NamedTuple):
+    """An open connection and whose it is."""
+
+    user_id: str
+    connection: Connection
+
+    def audience(self) -> ConnectionAudience:
+        """Return the audience that is this socket alone."""
+        return ConnectionAudience(user_id=self.user_id, **self.connection._asdict())
 
 
 class Outgoing:
@@ -32,11 +50,13 @@ class Outgoing:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.closes = False
+        self.is_retry = False
 
     def add(self, event: Event) -> None:
         """Add an event. The one that ends a session is the last that its sockets hear."""
         self.events.append(event)
         self.closes = self.closes or event.type == "session.ended"
+        self.is_retry = self.is_retry or isinstance(event.audience, ConnectionAudience)
 
     def frames(self) -> Iterator[str]:
         """Pack the events, in their order, into as few frames of at most 32 KiB as they need (contract, WebSocket)."""
@@ -53,43 +73,63 @@ class Outgoing:
         yield _frame(packed)
 
 
-def deliver(outgoing: Mapping[tuple[str, Connection], Outgoing]) -> set[str]:
-    """Post to all connections side by side and return the ids of the events that did not reach every one of them.
+def deliver(outgoing: Mapping[Socket, Outgoing]) -> list[Socket]:
+    """Post to all connections side by side, within a bound, and return those that were not told all.
 
-    A connection that is gone counts as told: its owner catches up by sync.
+    A connection that is gone counts as told: its owner catches up by sync. One that has just let a post time out is
+    not tried: it would hold this batch up as it did the one before.
     """
     if not outgoing:
-        return set()
+        return []
     client = management.client()
-    told = _pool.map(lambda item: _tell(client, *item), outgoing.items())
-    return {
-        event.event_id for item, done in zip(outgoing.values(), told, strict=True) if not done for event in item.events
-    }
+    begin_until = time.monotonic() + _BEGIN_WITHIN_SECONDS
+    told = _pool.map(lambda item: _tell(client, item[0], item[1], begin_until), outgoing.items())
+    return [socket for socket, done in zip(outgoing, told, strict=True) if not done]
 
 
-def _tell(client: "ApiGatewayManagementApiClient", whom: tuple[str, Connection], outgoing: Outgoing) -> bool:
-    user_id, connection = whom
+def _tell(client: "ApiGatewayManagementApiClient", socket: Socket, outgoing: Outgoing, begin_until: float) -> bool:
+    connection_id = socket.connection.connection_id
+    if not outgoing.is_retry and _is_avoided(connection_id):
+        return False
     try:
         for frame in outgoing.frames():
-            client.post_to_connection(ConnectionId=connection.connection_id, Data=frame.encode())
+            if time.monotonic() > begin_until:
+                return False
+            client.post_to_connection(ConnectionId=connection_id, Data=frame.encode())
         if outgoing.closes:
-            client.delete_connection(ConnectionId=connection.connection_id)
-            _remove(user_id, connection)
+            client.delete_connection(ConnectionId=connection_id)
+            _remove(socket)
     except client.exceptions.GoneException:
-        _remove(user_id, connection)
+        _remove(socket)
+    except (ReadTimeoutError, ConnectTimeoutError):
+        logger.warning("a connection takes too long", connection_id=connection_id)
+        _avoid(connection_id)
+        return False
     except (BotoCoreError, ClientError):
-        logger.exception("a connection was not told", connection_id=connection.connection_id)
+        logger.exception("a connection was not told", connection_id=connection_id)
         return False
     return True
 
 
-def _remove(user_id: str, connection: Connection) -> None:
+def _is_avoided(connection_id: str) -> bool:
+    return _avoided_until.get(connection_id, 0.0) > time.monotonic()
+
+
+def _avoid(connection_id: str) -> None:
+    moment = time.monotonic()
+    for known, until in list(_avoided_until.items()):
+        if until <= moment:
+            _avoided_until.pop(known, None)
+    _avoided_until[connection_id] = moment + _AVOIDED_SECONDS
+
+
+def _remove(socket: Socket) -> None:
+    _avoided_until.pop(socket.connection.connection_id, None)
     try:
-        presence.leave(user_id, connection)
+        presence.leave(socket.user_id, socket.connection)
     except redis.RedisError as error:
-        logger.warning(
-            "connection stays listed until the next push", connection_id=connection.connection_id, error=str(error)
-        )
+        connection_id = socket.connection.connection_id
+        logger.warning("connection stays listed until the next push", connection_id=connection_id, error=str(error))
 
 
 def _frame(packed: list[str]) -> str:

@@ -1,30 +1,32 @@
 """The push: events from the queue to every open socket of everyone concerned (architecture, decision 7)."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-import sqlalchemy as sa
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from hongyan import connections
 from hongyan.clock import now
 from hongyan.connections import Connection
-from hongyan.events import ConversationAudience, Event, FriendsAudience, SessionAudience, UsersAudience
+from hongyan.events import ConnectionAudience, Event, Identity, SessionAudience
 from hongyan.failures import is_store_out_of_reach
 from hongyan.observability import logger
 from hongyan.unit_of_work import read
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from functions.message import repository
-from functions.message.delivery import DeliveryError, Outgoing, deliver
+from functions.message import audiences, queues, repository
+from functions.message.delivery import DeliveryError, Outgoing, Socket, deliver
+from functions.message.settings import settings
 
 SqsEvent = dict[str, Any]
 
 _TYPING_LASTS = timedelta(seconds=10)
+
+_BODY: TypeAdapter[Event | list[Event]] = TypeAdapter(Event | list[Event])
 
 # Shorter than a redelivery (the queue's visibility time-out) and than the function's own time-out.
 _RIDE_OUT_SECONDS = 4
@@ -33,15 +35,15 @@ _RIDE_OUT_SECONDS = 4
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: SqsEvent, context: Any) -> PartialItemFailureResponse:  # noqa: ARG001  # Lambda's signature
     """Deliver a batch together, then answer for each record alone: what failed comes again, what did not is done."""
-    events = {record["messageId"]: parsed for record in event["Records"] if (parsed := _parse(record)) is not None}
-    undelivered = _push_or_give_back(list(events.values()))
+    events = {record["messageId"]: _parse(record) for record in event["Records"]}
+    undelivered = _push_or_give_back([e for parsed in events.values() for e in parsed])
 
     def settle(record: SQSRecord) -> None:
-        parsed = events.get(record.message_id)
-        if parsed is None:
-            raise ValueError(f"record {record.message_id} is not an event")
-        if parsed.event_id in undelivered:
-            raise DeliveryError(parsed.event_id)
+        parsed = events[record.message_id]
+        if not parsed:
+            raise ValueError(f"record {record.message_id} holds no events")
+        if failed := [e.event_id for e in parsed if e.identity in undelivered]:
+            raise DeliveryError(failed)
 
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
     with processor(records=event["Records"], handler=settle):
@@ -49,11 +51,12 @@ def handler(event: SqsEvent, context: Any) -> PartialItemFailureResponse:  # noq
     return processor.response()
 
 
-def push(events: Sequence[Event]) -> set[str]:
-    """Deliver the events to whoever is online and return the ids of those that did not arrive everywhere.
+def push(events: Sequence[Event]) -> set[Identity]:
+    """Deliver the events to whoever is online and return the identities of those that must come again.
 
-    One statement finds the members of all conversations, one the messages, one the friends of all who have changed, and
-    one round trip to Redis the connections of all people.
+    What is for a large crowd goes on in shards, and what a socket was not told goes on for that socket alone, each by a
+    queue of its own. One statement finds the members of all conversations, one the messages, one the friends of all who
+    have changed, and one round trip to Redis the connections of all people.
 
     Raises:
         redis.RedisError: it cannot be told who is online.
@@ -61,14 +64,30 @@ def push(events: Sequence[Event]) -> set[str]:
 
     """
     unique = _coalesced(sorted(filter(_still_matters, events), key=lambda e: e.event_id))
-    audiences = _people(unique)
-    online = connections.of_users(sorted({user_id for people in audiences.values() for user_id in people}))
-    outgoing: dict[tuple[str, Connection], Outgoing] = defaultdict(Outgoing)
-    for e in _with_messages(unique):
-        for user_id in audiences[e.event_id]:
-            for connection in _concerned(e, online[user_id]):
-                outgoing[user_id, connection].add(e)
-    return deliver(outgoing)
+    people, crowded = audiences.find(unique)
+    open_connections = connections.of_users(sorted({user_id for e in unique for user_id in _looked_up(e, people)}))
+    outgoing: dict[Socket, Outgoing] = defaultdict(Outgoing)
+    for e in _with_messages([e for e in unique if e.identity in people]):
+        for user_id in people[e.identity]:
+            for connection in _concerned(e, open_connections.get(user_id, [])):
+                outgoing[Socket(user_id, connection)].add(e)
+    refused = queues.put(settings().message_shard_queue_url, audiences.shards(crowded)) if crowded else set()
+    untold = [(socket, e) for socket in deliver(outgoing) for e in outgoing[socket].events]
+    refused |= _leave_to_retries(untold, {e.identity: e for e in unique})
+    late_again = {e.identity for _, e in untold if isinstance(e.audience, ConnectionAudience)}
+    return late_again | {e.identity for e in unique if e.event_id in refused}
+
+
+def _leave_to_retries(untold: Iterable[tuple[Socket, Event]], as_queued: Mapping[Identity, Event]) -> set[str]:
+    """Let sockets that could not be told be told alone, and return the ids of the events for which that failed too.
+
+    What fails there comes again from that queue itself.
+    """
+    parcels: dict[Socket, list[Event]] = defaultdict(list)
+    for socket, e in untold:
+        if not isinstance(e.audience, ConnectionAudience):
+            parcels[socket].append(as_queued[e.identity].to(socket.audience()))
+    return queues.put(settings().message_retry_queue_url, parcels.values()) if parcels else set()
 
 
 @retry(
@@ -77,25 +96,27 @@ def push(events: Sequence[Event]) -> set[str]:
     stop=stop_after_delay(_RIDE_OUT_SECONDS),
     retry_error_callback=lambda _: None,
 )
-def _push_riding_out(events: Sequence[Event]) -> set[str] | None:
+def _push_riding_out(events: Sequence[Event]) -> set[Identity] | None:
     return push(events)
 
 
-def _push_or_give_back(events: Sequence[Event]) -> set[str]:
+def _push_or_give_back(events: Sequence[Event]) -> set[Identity]:
     """Push, riding out a store that restarts; one that stays away gives everything back to the queue."""
     undelivered = _push_riding_out(events)
     if undelivered is None:
         logger.error("a store is out of reach", undelivered=len(events))
-        return {e.event_id for e in events}
+        return {e.identity for e in events}
     return undelivered
 
 
-def _parse(record: dict[str, Any]) -> Event | None:
+def _parse(record: dict[str, Any]) -> list[Event]:
+    """Return what a record says: one event from the topic, or what the push itself put on a queue."""
     try:
-        return Event.model_validate_json(record["body"])
+        parsed = _BODY.validate_json(record["body"])
     except ValidationError:
         logger.exception("a record is not an event", message_id=record["messageId"])
-        return None
+        return []
+    return parsed if isinstance(parsed, list) else [parsed]
 
 
 def _still_matters(e: Event) -> bool:
@@ -127,50 +148,26 @@ def _coalesced(events: Iterable[Event]) -> list[Event]:
 
 
 def _superseded_by(e: Event) -> tuple[str, ...]:
+    _, told = e.identity
     match e.type:
         case "message.read":
-            return (e.type, e.data["conversation_id"], e.data["user_id"])
+            return (told, e.data["conversation_id"], e.data["user_id"])
         case "message.updated":
-            return (e.type, *(str(part) for part in e.references()[0]))
+            return (told, *(str(part) for part in e.references()[0]))
         case _:
-            return (e.event_id,)
+            return e.identity
 
 
-def _people(events: Iterable[Event]) -> dict[str, list[str]]:
-    conversation_ids = {e.audience.conversation_id for e in events if isinstance(e.audience, ConversationAudience)}
-    members = read(lambda c: repository.list_members(c, sorted(conversation_ids))) if conversation_ids else {}
-    friends = _friends([e for e in events if e.type != "presence.changed"], repository.list_friends)
-    watchers = _friends([e for e in events if e.type == "presence.changed"], repository.list_watchers)
-    return {e.event_id: _people_of(e, members, watchers if e.type == "presence.changed" else friends) for e in events}
-
-
-def _friends(
-    events: Iterable[Event], find: Callable[[sa.Connection, Sequence[str]], dict[str, list[str]]]
-) -> dict[str, list[str]]:
-    user_ids = sorted({e.audience.user_id for e in events if isinstance(e.audience, FriendsAudience)})
-    return read(lambda connection: find(connection, user_ids)) if user_ids else {}
-
-
-def _people_of(e: Event, members: dict[str, list[repository.Row]], friends: dict[str, list[str]]) -> list[str]:
-    match e.audience:
-        case ConversationAudience(conversation_id=conversation_id, seq=seq):
-            return [member.user_id for member in members[conversation_id] if _is_told(member, seq)]
-        case UsersAudience(user_ids=user_ids):
-            return user_ids
-        case FriendsAudience(user_id=user_id, with_own_devices=with_own_devices):
-            return [user_id, *friends[user_id]] if with_own_devices else friends[user_id]
-        case SessionAudience(user_id=user_id):
-            return [user_id]
-
-
-def _is_told(member: repository.Row, seq: int | None) -> bool:
-    """Tell whether it concerns the member: a message who may read it, all else who is in the conversation now."""
-    if seq is None:
-        return member.left_seq is None
-    return bool(member.joined_seq < seq and (member.left_seq is None or seq <= member.left_seq))
+def _looked_up(e: Event, people: Mapping[Identity, list[str]]) -> list[str]:
+    """Return whose connections must be asked for."""
+    return [] if isinstance(e.audience, ConnectionAudience) else people.get(e.identity, [])
 
 
 def _concerned(e: Event, open_connections: Iterable[Connection]) -> list[Connection]:
-    if isinstance(e.audience, SessionAudience):
-        return [c for c in open_connections if c.session_id == e.audience.session_id]
-    return list(open_connections)
+    match e.audience:
+        case ConnectionAudience(session_id=session_id, connection_id=connection_id):
+            return [Connection(session_id, connection_id)]
+        case SessionAudience(session_id=session_id):
+            return [c for c in open_connections if c.session_id == session_id]
+        case _:
+            return list(open_connections)

@@ -15,10 +15,36 @@ Row = sa.Row[Any]
 
 
 class Window(NamedTuple):
-    """A stretch of a conversation: what comes after one seq, up to and including another."""
+    """A part of a conversation: what comes after one seq, up to and including another."""
 
     after_seq: int
     end_seq: int
+
+
+class Span(NamedTuple):
+    """Of the people of a conversation, or of somebody's friends: whose ids lie after one, up to and including another.
+
+    With no end it goes to the last, whoever comes to be that.
+    """
+
+    of_id: str
+    after_user_id: str = ""
+    up_to_user_id: str | None = None
+
+
+class _Crowd(NamedTuple):
+    """Where the people of something are found, in the order of their ids: the two columns of a primary key."""
+
+    of: sa.Column[str]
+    person: sa.Column[str]
+
+    def within(self, span: Span) -> list[sa.ColumnElement[bool]]:
+        after = [self.of == span.of_id, self.person > span.after_user_id]
+        return after if span.up_to_user_id is None else [*after, self.person <= span.up_to_user_id]
+
+
+_MEMBERS = _Crowd(members.c.conversation_id, members.c.user_id)
+_FRIENDS = _Crowd(friendships.c.user_id, friendships.c.friend_id)
 
 
 def message(row: Row) -> Message:
@@ -236,27 +262,56 @@ def list_members(connection: sa.Connection, conversation_ids: Sequence[str]) -> 
     return found
 
 
-def list_friends(connection: sa.Connection, user_ids: Sequence[str]) -> dict[str, list[str]]:
-    """Return the ids of the friends of each of the people, in one statement."""
-    return _by_user(connection, _friends_of(user_ids), user_ids)
+def list_in_conversations(
+    connection: sa.Connection, spans: Sequence[Span], limit: int
+) -> dict[Span, list[Row]]:
+    """Return up to ``limit`` of those who are or were in each, and what they may read of it, in one statement."""
+    return _list_in(connection, _MEMBERS, spans, limit, members.c.joined_seq, members.c.left_seq)
 
 
-def list_watchers(connection: sa.Connection, user_ids: Sequence[str]) -> dict[str, list[str]]:
-    """Return the ids of the friends who see of each of the people whether they are there: not whom they blocked."""
+def list_friends(connection: sa.Connection, spans: Sequence[Span], limit: int) -> dict[Span, list[Row]]:
+    """Return up to ``limit`` of the friends of each of the people, and whom they have blocked, in one statement."""
     is_blocked = sa.exists().where(
         blocks.c.user_id == friendships.c.user_id, blocks.c.blocked_id == friendships.c.friend_id
     )
-    return _by_user(connection, _friends_of(user_ids).where(~is_blocked), user_ids)
+    return _list_in(connection, _FRIENDS, spans, limit, is_blocked.label("is_blocked"))
 
 
-def _friends_of(user_ids: Sequence[str]) -> sa.Select[tuple[str, str]]:
-    return sa.select(friendships.c.user_id, friendships.c.friend_id).where(friendships.c.user_id.in_(user_ids))
+def cut_conversation(connection: sa.Connection, span: Span, size: int) -> list[Span]:
+    """Cut a span of a conversation's people into parts of ``size``."""
+    return _cut(connection, _MEMBERS, span, size)
 
 
-def _by_user(
-    connection: sa.Connection, statement: sa.Select[tuple[str, str]], user_ids: Sequence[str]
-) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {user_id: [] for user_id in user_ids}
+def cut_friends(connection: sa.Connection, span: Span, size: int) -> list[Span]:
+    """Cut a span of somebody's friends into parts of ``size``."""
+    return _cut(connection, _FRIENDS, span, size)
+
+
+def _list_in(
+    connection: sa.Connection, crowd: _Crowd, spans: Sequence[Span], limit: int, *columns: sa.ColumnElement[Any]
+) -> dict[Span, list[Row]]:
+    # One range of the primary key each, and each with its own limit.
+    statement = sa.union_all(
+        *(
+            sa.select(sa.literal(n).label("span"), crowd.person.label("user_id"), *columns)
+            .where(*crowd.within(span))
+            .order_by(crowd.person)
+            .limit(limit)
+            for n, span in enumerate(spans)
+        )
+    )
+    found: dict[Span, list[Row]] = {span: [] for span in spans}
     for row in connection.execute(statement):
-        found[row.user_id].append(row.friend_id)
+        found[spans[row.span]].append(row)
     return found
+
+
+def _cut(connection: sa.Connection, crowd: _Crowd, span: Span, size: int) -> list[Span]:
+    """Step along the key from the last person of one part to that of the next: only those are ever read into here."""
+    last_of_part = sa.select(crowd.person).order_by(crowd.person).offset(size - 1).limit(1)
+    parts = []
+    rest = span
+    while (last := connection.scalar(last_of_part.where(*crowd.within(rest)))) is not None:
+        parts.append(rest._replace(up_to_user_id=last))
+        rest = rest._replace(after_user_id=last)
+    return [*parts, rest]

@@ -12,6 +12,7 @@ from hongyan import aws, discovery, rate_limits, settings, stores
 from hongyan.tables import metadata
 from moto import mock_aws
 
+from functions.message.settings import settings as push_settings
 from functions.user import sms
 from local.stack import Stack
 from tests.support.gateway import LambdaContext
@@ -85,12 +86,18 @@ class Deployment:
         self.management = management
         self.topic_arn = topic_arn
         self.pushing = consumers["MessagePush"]
+        self.sharding = consumers["MessageShard"]
+        self.retrying = consumers["MessageRetry"]
         self.indexing = consumers["UserIndex"]
         self._consumers = consumers
 
     def push(self, *, at_most: int = 100) -> list[str]:
-        """Push what the queue holds; return the ids of the records that failed."""
-        return self.pushing.work(at_most=at_most)
+        """Push what the queue holds, shards included; return the ids of the records that failed."""
+        return self.pushing.work(at_most=at_most) + self.sharding.work()
+
+    def retry(self) -> list[str]:
+        """Tell the sockets that could not be told with the others; return the ids of the records that failed."""
+        return self.retrying.work()
 
     def index(self) -> list[str]:
         """Index what the queue holds; return the ids of the records that failed."""
@@ -131,7 +138,8 @@ def deployed(engines: Stack, patch: pytest.MonkeyPatch) -> Iterator[Deployment]:
         POWERTOOLS_SERVICE_NAME="hongyan",
     )
     with mock_aws():
-        topic_arn, consumers = _topic_and_consumers()
+        topic_arn = boto3.client("sns").create_topic(Name="events")["TopicArn"]
+        queue_urls = _queues(topic_arn)
         addresses = {
             "database_url": engines.database_url,
             "redis_url": engines.redis_url,
@@ -145,9 +153,12 @@ def deployed(engines: Stack, patch: pytest.MonkeyPatch) -> Iterator[Deployment]:
             EVENTS_TOPIC_ARN=topic_arn,
             CLOUD_MAP_NAMESPACE="hongyan",
             FILES_BUCKET="files",
+            MESSAGE_SHARD_QUEUE_URL=queue_urls["MessageShard"],
+            MESSAGE_RETRY_QUEUE_URL=queue_urls["MessageRetry"],
         )
         _forget_environment()
         try:
+            consumers = {name: Consumer(url, _handler_of(f"{name}Queue")) for name, url in queue_urls.items()}
             yield Deployment(management, topic_arn, consumers)
         finally:
             stores.engine().dispose()
@@ -165,20 +176,18 @@ def _secret(name: str, content: dict[str, Any]) -> str:
     return made["ARN"]
 
 
-def _topic_and_consumers() -> tuple[str, dict[str, Consumer]]:
-    """Make the topic and each queue that the template subscribes to it; names are the template's, without `Queue`."""
-    topic_arn: str = boto3.client("sns").create_topic(Name="events")["TopicArn"]
-    consumers = {}
+def _queues(topic_arn: str) -> dict[str, str]:
+    """Make each queue of the template and subscribe those that it does; return URLs by name, without `Queue`."""
+    names = [name for name in resources("AWS::SQS::Queue") if "DeadLetter" not in name]
+    urls = {name: boto3.client("sqs").create_queue(QueueName=name)["QueueUrl"] for name in names}
     for subscription in resources("AWS::SNS::Subscription").values():
-        queue = subscription["Endpoint"]["GetAtt"].removesuffix(".Arn")
-        queue_url = _subscribed_queue(topic_arn, queue, subscription["FilterPolicy"])
-        consumers[queue.removesuffix("Queue")] = Consumer(queue_url, _handler_of(queue))
-    return topic_arn, consumers
+        queue_url = urls[subscription["Endpoint"]["GetAtt"].removesuffix(".Arn")]
+        _subscribe(topic_arn, queue_url, subscription["FilterPolicy"])
+    return {name.removesuffix("Queue"): url for name, url in urls.items()}
 
 
-def _subscribed_queue(topic_arn: str, name: str, filter_policy: dict[str, list[str]]) -> str:
+def _subscribe(topic_arn: str, queue_url: str, filter_policy: dict[str, list[str]]) -> None:
     sqs = boto3.client("sqs")
-    queue_url = sqs.create_queue(QueueName=name)["QueueUrl"]
     queue_arn = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     boto3.client("sns").subscribe(
         TopicArn=topic_arn,
@@ -186,7 +195,6 @@ def _subscribed_queue(topic_arn: str, name: str, filter_policy: dict[str, list[s
         Endpoint=queue_arn,
         Attributes={"RawMessageDelivery": "true", "FilterPolicy": json.dumps(filter_policy)},
     )
-    return queue_url
 
 
 def _handler_of(queue: str) -> str:
@@ -224,6 +232,8 @@ def _forget_environment() -> None:
         aws.service_discovery,
         aws.s3,
         aws.sns,
+        aws.sqs,
+        push_settings,
         rate_limits._limiter,
         sms.sender,
     ):

@@ -14,6 +14,7 @@ class ManagementEndpoint:
         self.posts = 0
         self._open: set[str] = set()
         self._failing: set[str] = set()
+        self._hanging: dict[str, threading.Event] = {}
         self._frames: dict[str, list[str]] = defaultdict(list)
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -33,6 +34,13 @@ class ManagementEndpoint:
         """Let posts to a connection fail with 403, which no client library tries again."""
         (self._failing.add if failing else self._failing.discard)(connection_id)
 
+    def hang(self, connection_id: str) -> None:
+        """Let posts to a connection go unanswered, until it is released; none of them arrives."""
+        self._hanging[connection_id] = threading.Event()
+
+    def release(self, connection_id: str) -> None:
+        self._hanging.pop(connection_id).set()
+
     def is_open(self, connection_id: str) -> bool:
         return connection_id in self._open
 
@@ -40,6 +48,8 @@ class ManagementEndpoint:
         return list(self._frames[connection_id])
 
     def shut_down(self) -> None:
+        for connection_id in list(self._hanging):
+            self.release(connection_id)
         self._server.shutdown()
         self._server.server_close()
 
@@ -51,6 +61,11 @@ class ManagementEndpoint:
 
             def do_POST(self) -> None:
                 data = self.rfile.read(int(self.headers.get("content-length", 0))).decode()
+                if (released := endpoint._hanging.get(self._connection_id())) is not None:
+                    endpoint.posts += 1
+                    released.wait()
+                    self.close_connection = True
+                    return
                 with endpoint._lock:
                     endpoint.posts += 1
                     if self._refuse():

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_servicediscovery import ServiceDiscoveryClient
     from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
 
 # Below any function's own time-out, so that a dead service is an error and not a killed function.
 _TIMEOUTS = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
@@ -37,6 +38,12 @@ def service_discovery() -> "ServiceDiscoveryClient":
 def sns() -> "SNSClient":
     """Return the client of SNS."""
     return boto3.client("sns", config=_TIMEOUTS)
+
+
+@cache
+def sqs() -> "SQSClient":
+    """Return the client of SQS."""
+    return boto3.client("sqs", config=_TIMEOUTS)
 
 
 @cache

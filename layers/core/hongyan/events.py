@@ -28,7 +28,14 @@ EventType = Literal[
 ]
 
 
-class ConversationAudience(BaseModel):
+class Crowd(BaseModel):
+    """People who are found when the event is pushed, in the order of their ids: all of them, or one shard of them."""
+
+    after_user_id: str = ""
+    up_to_user_id: str | None = None
+
+
+class ConversationAudience(Crowd):
     """Whoever is in the conversation when the event is pushed: one row, however large the group.
 
     With a ``seq`` it is about that message, and for those who may read it: not for who joined after it was sent, and
@@ -47,7 +54,7 @@ class UsersAudience(BaseModel):
     user_ids: list[str]
 
 
-class FriendsAudience(BaseModel):
+class FriendsAudience(Crowd):
     """Whoever is somebody's friend when the event is pushed, and perhaps their own devices."""
 
     kind: Literal["friends"] = "friends"
@@ -63,9 +70,23 @@ class SessionAudience(BaseModel):
     session_id: str
 
 
+class ConnectionAudience(BaseModel):
+    """One socket: it could not be told when the others were."""
+
+    kind: Literal["connection"] = "connection"
+    user_id: str
+    session_id: str
+    connection_id: str
+
+
 Audience = Annotated[
-    ConversationAudience | UsersAudience | FriendsAudience | SessionAudience, Field(discriminator="kind")
+    ConversationAudience | UsersAudience | FriendsAudience | SessionAudience | ConnectionAudience,
+    Field(discriminator="kind"),
 ]
+
+
+# What tells an event, to certain people, from any other: an event goes to several shards and sockets one by one.
+Identity = tuple[str, str]
 
 
 class Reference(NamedTuple):
@@ -87,6 +108,15 @@ class Event(BaseModel):
     at: Timestamp = Field(default_factory=now)
     audience: Audience
     data: dict[str, Any]
+
+    @property
+    def identity(self) -> Identity:
+        """Return the event's id and who is told."""
+        return self.event_id, self.audience.model_dump_json()
+
+    def to(self, audience: Audience) -> "Event":
+        """Return the event for other people."""
+        return self.model_copy(update={"audience": audience})
 
     def references(self) -> list[Reference]:
         """Return which messages the event refers to."""

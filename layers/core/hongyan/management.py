@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
 
 CALLS_AT_ONCE = 16
+# A call takes no longer, and is not made again by itself: who calls has a better time to try again.
+CALL_SECONDS = 3
 
 
 def client() -> "ApiGatewayManagementApiClient":
@@ -23,8 +25,8 @@ def client() -> "ApiGatewayManagementApiClient":
 def _client(management_url: str) -> "ApiGatewayManagementApiClient":
     config = Config(
         connect_timeout=1,
-        read_timeout=3,
-        retries={"mode": "standard", "total_max_attempts": 3},
+        read_timeout=CALL_SECONDS - 1,
+        retries={"mode": "standard", "total_max_attempts": 1},
         max_pool_connections=CALLS_AT_ONCE,
     )
     return boto3.client("apigatewaymanagementapi", endpoint_url=management_url, config=config)

@@ -125,23 +125,6 @@ def test_a_connection_that_is_gone_is_forgotten_and_delays_nobody(pair: Pair, de
     assert [c.connection_id for c in connections.of_users([bob.id])[bob.id]] == [at_bob.connection_id]
 
 
-def test_an_event_that_one_connection_refused_comes_again(pair: Pair, deployment: Deployment) -> None:
-    alice, bob, conversation = pair
-    at_alice, at_bob = alice.connect(), bob.connect()
-    deployment.drain()
-    deployment.management.fail(at_bob.connection_id)
-    alice.say(conversation, "hello")
-    [sent] = deployment.queued()
-
-    assert deployment.invoke_push([sent]) == {"batchItemFailures": [{"itemIdentifier": sent["messageId"]}]}
-    deployment.management.fail(at_bob.connection_id, failing=False)
-    assert deployment.invoke_push([sent]) == {"batchItemFailures": []}
-
-    assert texts(at_bob.events) == ["hello"]
-    first, again = at_alice.events
-    assert first == again
-
-
 def test_a_poison_record_fails_alone(pair: Pair, deployment: Deployment) -> None:
     alice, bob, conversation = pair
     at_bob = bob.connect()
