@@ -262,9 +262,7 @@ def list_members(connection: sa.Connection, conversation_ids: Sequence[str]) -> 
     return found
 
 
-def list_in_conversations(
-    connection: sa.Connection, spans: Sequence[Span], limit: int
-) -> dict[Span, list[Row]]:
+def list_in_conversations(connection: sa.Connection, spans: Sequence[Span], limit: int) -> dict[Span, list[Row]]:
     """Return up to ``limit`` of those who are or were in each, and what they may read of it, in one statement."""
     return _list_in(connection, _MEMBERS, spans, limit, members.c.joined_seq, members.c.left_seq)
 
