@@ -25,13 +25,14 @@ _REGION = "us-east-1"
 class Consumer:
     """A queue and the function that the template feeds from it, moved by hand."""
 
-    def __init__(self, queue_url: str, handler: str) -> None:
-        self._queue_url = queue_url
+    def __init__(self, queue_url: str, handler: str, batch_size: int) -> None:
+        self.queue_url = queue_url
         self._handler = handler
+        self._batch_size = batch_size
         self._sqs = boto3.client("sqs")
 
     def work(self, *, at_most: int = 100) -> list[str]:
-        """Hand what the queue holds to the function, ten at a time; return the ids of the records that failed."""
+        """Hand what the queue holds to the function, batch by batch; return the ids of the records that failed."""
         failed: list[str] = []
         for batch in self._receive(at_most):
             answer = self.invoke(batch)
@@ -56,12 +57,12 @@ class Consumer:
 
     def _delete(self, records: list[dict[str, Any]]) -> None:
         for record in records:
-            self._sqs.delete_message(QueueUrl=self._queue_url, ReceiptHandle=record["receiptHandle"])
+            self._sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=record["receiptHandle"])
 
     def _receive(self, at_most: int) -> Iterator[list[dict[str, Any]]]:
         for _ in range(at_most):
             answer = self._sqs.receive_message(
-                QueueUrl=self._queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=0, VisibilityTimeout=600
+                QueueUrl=self.queue_url, MaxNumberOfMessages=self._batch_size, WaitTimeSeconds=0, VisibilityTimeout=600
             )
             if not (messages := answer.get("Messages")):
                 return
@@ -158,7 +159,7 @@ def deployed(engines: Stack, patch: pytest.MonkeyPatch) -> Iterator[Deployment]:
         )
         _forget_environment()
         try:
-            consumers = {name: Consumer(url, _handler_of(f"{name}Queue")) for name, url in queue_urls.items()}
+            consumers = {name: Consumer(url, *_consumer_of(f"{name}Queue")) for name, url in queue_urls.items()}
             yield Deployment(management, topic_arn, consumers)
         finally:
             stores.engine().dispose()
@@ -197,15 +198,15 @@ def _subscribe(topic_arn: str, queue_url: str, filter_policy: dict[str, list[str
     )
 
 
-def _handler_of(queue: str) -> str:
-    [handler] = [
-        function["Handler"]
+def _consumer_of(queue: str) -> tuple[str, int]:
+    """Return the handler that the template feeds from a queue, and how many messages it gets at once."""
+    [consumer] = [
+        (function["Handler"], source["Properties"]["BatchSize"])
         for function in resources("AWS::Serverless::Function").values()
         for source in function.get("Events", {}).values()
         if source["Type"] == "SQS" and source["Properties"]["Queue"]["GetAtt"] == f"{queue}.Arn"
     ]
-    name: str = handler
-    return name
+    return consumer
 
 
 def _register(namespace: str, management_url: str) -> None:

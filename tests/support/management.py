@@ -7,6 +7,10 @@ from typing import Any
 from urllib.parse import unquote
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # the standard 5 loses connections when many come at once
+
+
 class ManagementEndpoint:
     """Runs on a free loopback port until closed."""
 
@@ -17,7 +21,7 @@ class ManagementEndpoint:
         self._hanging: dict[str, threading.Event] = {}
         self._frames: dict[str, list[str]] = defaultdict(list)
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     @property

@@ -232,7 +232,7 @@ def test_a_changed_profile_reaches_thousands_of_friends_in_shards_and_ones_own_d
 def test_a_queue_gets_at_most_what_it_takes_at_once(deployment: Deployment) -> None:
     audience = ConversationAudience(conversation_id=new_id())
     parcel = [event("message.read", audience, filler="雁" * 10_000) for _ in range(20)]
-    url = deployment.sharding._queue_url
+    url = deployment.sharding.queue_url
 
     assert queues.put(url, [parcel, parcel[:1]]) == set()
 

@@ -8,6 +8,7 @@ import yaml
 from hongyan.events import EventType
 from hongyan.web import MAX_BODY_BYTES
 
+from functions.message.settings import PushSettings
 from tests.contract.openapi import document
 from tests.support.template import load, resources, rest_routes, template
 
@@ -47,6 +48,32 @@ def test_a_record_stays_hidden_six_times_as_long_as_its_function_may_run() -> No
                 queue = source["Properties"]["Queue"]["GetAtt"].removesuffix(".Arn")
                 assert QUEUES[queue]["VisibilityTimeout"] >= 6 * function.get("Timeout", TIMEOUT)
                 assert source["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_large_crowds_and_late_sockets_have_functions_of_their_own_that_run_the_push() -> None:
+    fed = {
+        source["Properties"]["Queue"]["GetAtt"].removesuffix(".Arn"): (name, function["Handler"])
+        for name, function in FUNCTIONS.items()
+        for source in function.get("Events", {}).values()
+        if source["Type"] == "SQS"
+    }
+    queues = ("MessagePushQueue", "MessageShardQueue", "MessageRetryQueue")
+
+    assert len({fed[queue][0] for queue in queues}) == 3
+    assert {fed[queue][1] for queue in queues} == {"functions.message.push.handler"}
+
+
+@pytest.mark.parametrize("function", ["MessagePushFunction", "MessageShardFunction"])
+def test_who_cuts_crowds_up_knows_its_queues_and_may_put_messages_there(function: str) -> None:
+    variables = FUNCTIONS[function]["Environment"]["Variables"]
+    [allowed] = [
+        policy["Statement"]["Resource"]
+        for policy in FUNCTIONS[function]["Policies"]
+        if policy["Statement"]["Action"] == "sqs:SendMessage"
+    ]
+
+    assert {name.upper() for name in PushSettings.model_fields} == set(variables)
+    assert [f"{queue['Ref']}.Arn" for queue in variables.values()] == [queue["GetAtt"] for queue in allowed]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
