@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Self, TypeVar
 from urllib.parse import quote
@@ -25,10 +26,12 @@ from hongyan_client.models import (
     Accepted,
     Added,
     Blocked,
+    Changes,
     Conversation,
     Device,
     Direction,
     Endpoints,
+    Forwarded,
     FoundUser,
     Friend,
     FriendRequest,
@@ -39,6 +42,7 @@ from hongyan_client.models import (
     Page,
     Problem,
     Purpose,
+    Reader,
     Reading,
     Role,
     SentCode,
@@ -360,25 +364,93 @@ class HongyanClient:
 
         Raises NotFound when not in the conversation, ValidationFailed, Conflict for another message's ``client_id``.
         """
-        path = f"/v1/conversations/{_segment(draft.conversation_id)}/messages"
-        return _parse(Message, await self._act("POST", path, draft.body(), repeatable=True))
+        answer = await self._act("POST", _messages(draft.conversation_id), draft.body(), repeatable=True)
+        return _parse(Message, answer)
 
     async def history(
-        self, conversation_id: str, *, before_seq: int | None = None, after_seq: int | None = None, limit: int = 20
+        self,
+        conversation_id: str,
+        *,
+        before_seq: int | None = None,
+        after_seq: int | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 20,
     ) -> Page[Message]:
-        """Return messages in ascending ``seq``: the ``limit`` (1 to 100) newest, or the nearest to a ``seq``.
+        """Return messages in ascending ``seq``: the ``limit`` (1 to 100) newest, the nearest to a ``seq``, or of times.
 
-        ``next_cursor`` is None when there are no more in that direction. Raises NotFound.
+        Those of times were sent at ``since`` or later and before ``until``; both have a time zone. Of ``before_seq``,
+        ``after_seq`` and times one goes. ``next_cursor`` is None when there are no more in that direction. Raises
+        NotFound.
         """
-        wanted = {"before_seq": before_seq, "after_seq": after_seq, "limit": limit}
+        times = {"from": since and since.isoformat(), "to": until and until.isoformat()}
+        wanted = {"before_seq": before_seq, "after_seq": after_seq, **times, "limit": limit}
         params = {name: str(value) for name, value in wanted.items() if value is not None}
-        path = f"/v1/conversations/{_segment(conversation_id)}/messages"
-        return _parse(Page[Message], await self._act("GET", path, params=params, repeatable=True))
+        answer = await self._act("GET", _messages(conversation_id), params=params, repeatable=True)
+        return _parse(Page[Message], answer)
 
     async def mark_read(self, conversation_id: str, seq: int) -> Reading:
         """Say up to where one has read; what is returned never goes back. Raises NotFound, ValidationFailed."""
         path = f"/v1/conversations/{_segment(conversation_id)}/read"
         return _parse(Reading, await self._act("PUT", path, {"seq": seq}, repeatable=True))
+
+    async def readers(self, conversation_id: str, seq: int) -> list[User]:
+        """Return who has read a message, of those who are in the conversation but its sender. Raises NotFound."""
+        readers = await self._all(Reader, f"{_message(conversation_id, seq)}/receipts", {})
+        return [reader.user for reader in readers]
+
+    # What becomes of a message. All raise NotFound for what one may not read.
+
+    async def edit_message(
+        self, conversation_id: str, seq: int, text: str, *, mentions: Sequence[str] | None = None
+    ) -> Message:
+        """Change a text of one's own; mentions that are not given stay.
+
+        Raises Forbidden, Conflict (edit_window_over, message_recalled, message_not_editable), ValidationFailed.
+        """
+        body = {"content": {"text": text}} | ({} if mentions is None else {"mentions": list(mentions)})
+        return _parse(Message, await self._act("PATCH", _message(conversation_id, seq), body, repeatable=True))
+
+    async def recall_message(self, conversation_id: str, seq: int) -> Message:
+        """Take back a message, for everybody. Raises Forbidden, Conflict (recall_window_over, message_not_editable)."""
+        path = f"{_message(conversation_id, seq)}/recall"
+        return _parse(Message, await self._act("POST", path, repeatable=True))
+
+    async def hide_message(self, conversation_id: str, seq: int) -> None:
+        """Hide a message from oneself, on all devices and for good."""
+        await self._act("DELETE", _message(conversation_id, seq), repeatable=True)
+
+    async def react(self, conversation_id: str, seq: int, emoji: str) -> Message:
+        """React to a message; doing so twice is doing so once. Raises Forbidden, Conflict, ValidationFailed."""
+        path = f"{_message(conversation_id, seq)}/reactions/{_segment(emoji)}"
+        return _parse(Message, await self._act("PUT", path, repeatable=True))
+
+    async def take_reaction_back(self, conversation_id: str, seq: int, emoji: str) -> Message:
+        """Take back a reaction of one's own, if it is there. Raises as react does."""
+        path = f"{_message(conversation_id, seq)}/reactions/{_segment(emoji)}"
+        return _parse(Message, await self._act("DELETE", path, repeatable=True))
+
+    async def forward_message(
+        self, conversation_id: str, seq: int, conversation_ids: Sequence[str], client_id: str
+    ) -> list[Message]:
+        """Send what a message says on into up to 20 conversations, all or none; the same ``client_id`` again is once.
+
+        Raises ValidationFailed, naming where one may not write, and Conflict (message_recalled, message_not_editable).
+        """
+        body = {"client_id": client_id, "conversation_ids": list(conversation_ids)}
+        path = f"{_message(conversation_id, seq)}/forward"
+        return list(_parse(Forwarded, await self._act("POST", path, body, repeatable=True)).items)
+
+    # Everything at once.
+
+    async def sync(self, cursor: str | None = None, *, limit: int = 100) -> Changes:
+        """Return a page of about ``limit`` (1 to 100) changes since the cursor; without one, of the state as it is.
+
+        Raises Gone (sync_cursor_expired) and BadRequest (invalid_cursor) when only beginning anew helps;
+        hongyan_client.state.LocalState does all that.
+        """
+        params = {"limit": str(limit)} | ({"cursor": cursor} if cursor else {})
+        return _parse(Changes, await self._act("GET", "/v1/sync", params=params, repeatable=True))
 
     def live(
         self,
@@ -548,6 +620,14 @@ def _unreachable(url: str, error: httpx.TransportError) -> str:
     if isinstance(error, httpx.TimeoutException):
         return f"{host} did not answer in time."
     return f"{host} cannot be reached: {error or type(error).__name__}."
+
+
+def _messages(conversation_id: str) -> str:
+    return f"/v1/conversations/{_segment(conversation_id)}/messages"
+
+
+def _message(conversation_id: str, seq: int) -> str:
+    return f"{_messages(conversation_id)}/{seq}"
 
 
 def _segment(value: str) -> str:

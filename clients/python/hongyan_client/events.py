@@ -13,6 +13,12 @@ class MessageEvent(Model):
     message: Message
 
 
+class MessageUpdated(Model):
+    """A message has changed: it was edited, recalled or reacted to. May be old: the higher ``change_seq`` counts."""
+
+    message: Message
+
+
 class MessageRead(Model):
     """Somebody, or oneself elsewhere, has read further. May be old: a ``seq`` below a known one says nothing."""
 
@@ -92,6 +98,7 @@ class OtherEvent(Model):
 
 LiveEvent = (
     MessageEvent
+    | MessageUpdated
     | MessageRead
     | FriendRequested
     | FriendAccepted

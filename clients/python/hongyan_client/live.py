@@ -40,6 +40,7 @@ from hongyan_client.events import (
     LiveEvent,
     MessageEvent,
     MessageRead,
+    MessageUpdated,
     OtherEvent,
     PresenceChanged,
     Typing,
@@ -56,7 +57,10 @@ logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 # Events that this library does nothing with but to tell of them.
-_PLAINLY_TOLD: dict[str, type[UserUpdated | FriendRemoved | ConversationUpdated | PresenceChanged | Typing]] = {
+_PLAINLY_TOLD: dict[
+    str, type[MessageUpdated | UserUpdated | FriendRemoved | ConversationUpdated | PresenceChanged | Typing]
+] = {
+    "message.updated": MessageUpdated,
     "user.updated": UserUpdated,
     "friend.removed": FriendRemoved,
     "conversation.updated": ConversationUpdated,

@@ -131,7 +131,7 @@ class Ticket(Model):
 
 
 class FriendRequest(Model):
-    """A request of ``from_user`` to ``to_user``; ``status`` is pending, accepted or rejected."""
+    """A request of ``from_user`` to ``to_user``; ``status`` is pending, accepted, rejected or withdrawn."""
 
     id: str
     from_user: User
@@ -159,8 +159,20 @@ class Blocked(Model):
     since: AwareDatetime
 
 
+class Reaction(Model):
+    """How many people reacted to a message with ``emoji``, and who: the first of them."""
+
+    emoji: str
+    count: int
+    user_ids: Sequence[str] = ()
+
+
 class Message(Model):
-    """A stored message; ``content`` is what ``type`` says, ``{"text": ...}`` for "text"."""
+    """A stored message; ``content`` is what ``type`` says, ``{"text": ...}`` for "text".
+
+    ``change_seq`` rises with each change: of two states of a message the one with the higher counts. What was recalled,
+    or is ``hidden`` from oneself, has no content any more.
+    """
 
     id: str
     conversation_id: str
@@ -171,15 +183,22 @@ class Message(Model):
     content: dict[str, Any]
     reply_to_seq: int | None = None
     mentions: Sequence[str] = ()
+    reactions: Sequence[Reaction] = ()
     created_at: AwareDatetime
     edited_at: AwareDatetime | None = None
     recalled_at: AwareDatetime | None = None
+    change_seq: int = 0
+    hidden: bool = False
 
     @property
     def text(self) -> str | None:
         """The words of a text message; None for any other type and for one that was recalled."""
         text = self.content.get("text")
         return text if self.type == "text" and isinstance(text, str) else None
+
+    def hide(self) -> "Message":
+        """Return the message as the server shows it to who has hidden it."""
+        return self.model_copy(update={"content": {}, "mentions": (), "reactions": (), "hidden": True})
 
 
 class Conversation(Model):
@@ -234,3 +253,53 @@ class Reading(Model):
     conversation_id: str
     user_id: str
     seq: int
+
+
+class Forwarded(Model):
+    """What forwarding has sent, in the order of the conversations that were asked for."""
+
+    items: Sequence[Message]
+
+
+class Reader(Model):
+    """Somebody who has read a message."""
+
+    user: User
+
+
+class HiddenMessage(Model):
+    """A message that one has hidden from oneself."""
+
+    conversation_id: str
+    seq: int
+
+
+class MemberState(Model):
+    """What somebody is in a conversation; who is in a group has a ``role``: owner, admin or member."""
+
+    conversation_id: str
+    user_id: str
+    role: str | None = None
+    is_present: bool
+
+
+class Changes(Model):
+    """A page of what changed for oneself, each thing as it is now; ``next_cursor`` asks for what comes after it.
+
+    ``sessions`` are all of one's own, when any began or ended. Who is in ``removed_friend_ids`` is no friend any more,
+    who is in ``unblocked_ids`` not blocked.
+    """
+
+    conversations: Sequence[Conversation] = ()
+    messages: Sequence[Message] = ()
+    hidden: Sequence[HiddenMessage] = ()
+    members: Sequence[MemberState] = ()
+    receipts: Sequence[Reading] = ()
+    friends: Sequence[Friend] = ()
+    removed_friend_ids: Sequence[str] = ()
+    friend_requests: Sequence[FriendRequest] = ()
+    blocks: Sequence[Blocked] = ()
+    unblocked_ids: Sequence[str] = ()
+    sessions: Sequence[OwnSession] | None = None
+    next_cursor: str
+    has_more: bool
