@@ -32,6 +32,11 @@ def profiles_folder() -> Path:
     return Path(os.environ.get("HONGYAN_HOME") or platformdirs.user_config_path("hongyan", appauthor=False))
 
 
+def states_folder() -> Path:
+    """Return where the profiles' state is: $HONGYAN_HOME, else the user's folder for state."""
+    return Path(os.environ.get("HONGYAN_HOME") or platformdirs.user_state_path("hongyan", appauthor=False))
+
+
 class Profile:
     """A SessionStore in files. Programs that use one profile at the same time refresh its session one at a time.
 
@@ -60,6 +65,10 @@ class Profile:
             return Device.model_validate_json(self._device_file.read_bytes())
         except ValidationError as error:
             raise HongyanError(f"{self._device_file} cannot be read; remove it to begin anew.") from error
+
+    def state_file(self) -> Path:
+        """Return where the state of this device is kept, which the server can always tell again."""
+        return states_folder() / self._name / "state.db"
 
     def load(self) -> Session | None:
         """See SessionStore."""

@@ -289,7 +289,8 @@ class LocalState:
             self._put("friends", (friend.user.id,), friend)
             # A profile that changed is told with the friend alone.
             self._database.execute(
-                "UPDATE conversations SET card = json_set(card, '$.peer', json(?)) WHERE json_extract(card, '$.peer.id') = ?",
+                "UPDATE conversations SET card = json_set(card, '$.peer', json(?)) "
+                "WHERE json_extract(card, '$.peer.id') = ?",
                 (friend.user.model_dump_json(), friend.user.id),
             )
         self._drop("friends", changes.removed_friend_ids)

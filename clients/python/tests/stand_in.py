@@ -86,6 +86,8 @@ class StandIn:
         self._sent_codes: dict[str, tuple[str, str, str]] = {}
         self._wrong_tries: Counter[str] = Counter()
         self._ended: set[str] = set()
+        self._feed: list[int] = []
+        """Which message changed, change by change: what `sync` tells. Only `alice` hides any."""
 
     # What a test does to it.
 
@@ -125,8 +127,17 @@ class StandIn:
             "created_at": _AT,
             "edited_at": None,
             "recalled_at": None,
+            "change_seq": len(self._feed) + 1,
+            "hidden": False,
         }
         self.messages.append(message)
+        self._feed.append(seq)
+        return message
+
+    def change(self, seq: int, **values: Any) -> dict[str, Any]:
+        """Let something become of a message, and tell nobody."""
+        self._feed.append(seq)
+        message = self.messages[seq - 1] = {**self.messages[seq - 1], **values, "change_seq": len(self._feed)}
         return message
 
     async def announce(self, *messages: dict[str, Any]) -> None:
@@ -306,6 +317,10 @@ class StandIn:
                 return _page([{"user": profile(_other(username)), "remark": None, "since": _AT}])
             case "GET /v1/conversations":
                 return _page([self._conversation(username)])
+            case "GET /v1/sync":
+                return self._sync(username, request)
+            case _ if f" {messages}/" in call:
+                return self._message_call(call.replace(f" {messages}", " "), username, body)
             case _ if call == f"GET {messages}":
                 return self._history(request)
             case _ if call == f"POST {messages}":
@@ -365,6 +380,47 @@ class StandIn:
             return _page(older[-limit:], "older" if len(older) > limit else None)
         newer = self.messages[int(after) :]
         return _page(newer[:limit], "newer" if len(newer) > limit else None)
+
+    def _sync(self, username: str, request: Request) -> Response:
+        """Tell what changed in the conversation, or how it is; the cursor is how many changes were told."""
+        cursor, limit = request.query_params.get("cursor"), int(request.query_params["limit"])
+        until = len(self._feed) if cursor is None else min(len(self._feed), int(cursor) + limit)
+        told = {len(self.messages)} - {0} if cursor is None else set(self._feed[int(cursor) : until])
+        return JSONResponse(
+            {
+                "conversations": [self._conversation(username)] if told or cursor is None else [],
+                "messages": [self.messages[seq - 1] for seq in sorted(told)],
+                "friends": [{"user": profile(_other(username)), "since": _AT}] if cursor is None else [],
+                "next_cursor": str(until),
+                "has_more": until < len(self._feed),
+            }
+        )
+
+    def _message_call(  # noqa: PLR0911 - one for each route
+        self, call: str, username: str, body: dict[str, Any]
+    ) -> Response:
+        method, _, path = call.partition(" ")
+        seq, _, rest = path.strip("/").partition("/")
+        match method, rest.split("/"):
+            case "PATCH", [""]:
+                return JSONResponse(self.change(int(seq), content=body["content"], edited_at=_AT))
+            case "POST", ["recall"]:
+                return JSONResponse(self.change(int(seq), content={}, recalled_at=_AT))
+            case "DELETE", [""]:
+                self.change(int(seq), content={}, hidden=True)
+                return Response(status_code=204)
+            case "PUT", ["reactions", emoji]:
+                reactions = [{"emoji": emoji, "count": 1, "user_ids": [f"id-{username}"]}]
+                return JSONResponse(self.change(int(seq), reactions=reactions))
+            case "DELETE", ["reactions", _]:
+                return JSONResponse(self.change(int(seq), reactions=[]))
+            case "POST", ["forward"]:
+                text = self.messages[int(seq) - 1]["content"]["text"]
+                sent = [self.store(username, text, body["client_id"]) for _ in body["conversation_ids"]]
+                return JSONResponse({"items": sent}, 201)
+            case "GET", ["receipts"]:
+                return _page([{"user": profile(_other(username))}])
+        return problem(404, "route_not_found")
 
     # The socket.
 
