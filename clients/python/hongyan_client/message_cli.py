@@ -33,10 +33,17 @@ def sync(endpoint: EndpointOption = None, profile: ProfileOption = "default") ->
         if client.session is None:
             raise NotLoggedIn
         with LocalState(own.state_file(), client.session.user.id) as state:
-            pages = await state.sync(client)
-            titles = {each.id: _titled(each) for each in state.conversations()}
-        lines = [line for page in pages for line in _told(page, titles)]
-        typer.echo("\n".join(lines) or "Nothing changed.")
+            count = 0
+
+            def tell(page: Changes) -> None:
+                nonlocal count
+                lines = _told(page, {each.id: _titled(each) for each in state.conversations()})
+                count += len(lines)
+                typer.echo("".join(f"{line}\n" for line in lines), nl=False)
+
+            await state.sync(client, tell=tell)
+        if count == 0:
+            typer.echo("Nothing changed.")
 
     run(work, endpoint, profile)
 

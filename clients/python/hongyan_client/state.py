@@ -7,7 +7,7 @@ and a conversation that was not known. Of all else they only say that it is time
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -112,21 +112,20 @@ class LocalState:
 
     # Keeping up.
 
-    async def sync(self, source: Source, *, limit: int = _PAGE) -> list[Changes]:
-        """Take over all that changed and return it, page by page; a cursor that leads nowhere any more is mended.
+    async def sync(
+        self, source: Source, *, limit: int = _PAGE, tell: Callable[[Changes], object] = lambda _: None
+    ) -> None:
+        """Take over all that changed; ``tell`` is called with each page once it is written.
 
-        Broken off at any point, it goes on there the next time. Raises what ``source`` raises.
+        Broken off at any point, it goes on there the next time. Where the cursor leads nowhere any more, the state is
+        begun anew. Raises what ``source`` raises.
         """
         try:
-            return await self._go_on(source, limit)
+            await self._go_on(source, limit, tell)
         except ApiError as error:
             if error.code not in _LOST_CURSOR:
                 raise
-        pages: list[Changes] = []
-        while not pages or pages[-1].has_more:
-            pages.append(await source.sync(pages[-1].next_cursor if pages else None, limit=limit))
-        self.begin_anew(pages)
-        return pages
+            await self._take_anew(source, limit, tell)
 
     async def fill(self, source: Source, conversation_id: str, *, limit: int = _PAGE) -> bool:
         """Take over a page of history before what is there of a conversation; tell whether there may be more.
@@ -196,7 +195,7 @@ class LocalState:
     # What is there.
 
     def conversations(self) -> list[Conversation]:
-        """Return all conversations, newest activity first, each with the last message that one has not hidden."""
+        """Return all conversations, newest activity first, each with the last message that is here and not hidden."""
         rows = self._database.execute(
             "SELECT card, (SELECT body FROM messages WHERE conversation_id = id AND seq >= whole_from "
             "AND NOT is_hidden ORDER BY seq DESC LIMIT 1) FROM conversations"
@@ -219,13 +218,13 @@ class LocalState:
     ) -> list[Message]:
         """Return messages in ascending ``seq``: the ``limit`` newest, or the nearest to a ``seq``.
 
-        From the oldest one to the newest that was synced none is missing; `fill` brings older ones. Those that one has
-        hidden are there, as empty as the server shows them.
+        From the oldest one to the newest that was synced none is missing but those that one has hidden; `fill` brings
+        older ones.
         """
         order = "DESC" if after_seq is None else "ASC"
         rows = self._database.execute(
             "SELECT body FROM messages JOIN conversations ON id = conversation_id AND seq >= whole_from "  # noqa: S608
-            f"WHERE conversation_id = ? AND seq < ? AND seq > ? ORDER BY seq {order} LIMIT ?",
+            f"WHERE conversation_id = ? AND seq < ? AND seq > ? AND NOT is_hidden ORDER BY seq {order} LIMIT ?",
             (conversation_id, 2**63 - 1 if before_seq is None else before_seq, after_seq or 0, limit),
         )
         return sorted((Message.model_validate_json(body) for (body,) in rows), key=lambda message: message.seq)
@@ -257,17 +256,24 @@ class LocalState:
 
     # The rules.
 
-    async def _go_on(self, source: Source, limit: int) -> list[Changes]:
-        told: list[Changes] = []
+    async def _go_on(self, source: Source, limit: int, tell: Callable[[Changes], object]) -> None:
         while True:
             after = self.cursor
             page = await source.sync(after, limit=limit)
             if not self.apply(page, after=after):
                 # Another program was faster: on from where it came to.
                 continue
-            told.append(page)
+            tell(page)
             if not page.has_more:
-                return told
+                return
+
+    async def _take_anew(self, source: Source, limit: int, tell: Callable[[Changes], object]) -> None:
+        pages = [await source.sync(limit=limit)]
+        while pages[-1].has_more:
+            pages.append(await source.sync(pages[-1].next_cursor, limit=limit))
+        self.begin_anew(pages)
+        for page in pages:
+            tell(page)
 
     def _write(self, changes: Changes) -> None:
         for card in changes.conversations:

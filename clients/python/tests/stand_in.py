@@ -52,6 +52,8 @@ class StandIn:
         self.base = base
         self.messages: list[dict[str, Any]] = []
         self.calls: Counter[str] = Counter()
+        self.queries: dict[str, str] = {}
+        """The query of the last call, by "METHOD path"."""
         self.frames: list[dict[str, Any]] = []
         self.refusals: dict[str, list[Response]] = {}
         """Answers to be given instead, by "METHOD path"."""
@@ -67,6 +69,8 @@ class StandIn:
         self.answering.set()
         self.silent = False
         """Whether `ping` is not answered."""
+        self.unreachable_cursor: str | None = None
+        """What comes after it is not to be had."""
         self.resync = False
         """Whether the next `pong` says so."""
         self.codes: dict[str, str] = {}
@@ -161,8 +165,9 @@ class StandIn:
     # REST.
 
     async def rest(self, request: Request) -> Response:
-        call = f"{request.method} {request.url.path}"
+        call = f"{request.method} {request.scope['path']}"
         self.calls[call] += 1
+        self.queries[call] = request.url.query
         if planned := self.refusals.get(call):
             return planned.pop(0)
         body: dict[str, Any] = json.loads(await request.body() or b"{}")
@@ -384,6 +389,8 @@ class StandIn:
     def _sync(self, username: str, request: Request) -> Response:
         """Tell what changed in the conversation, or how it is; the cursor is how many changes were told."""
         cursor, limit = request.query_params.get("cursor"), int(request.query_params["limit"])
+        if cursor is not None and cursor == self.unreachable_cursor:
+            return problem(500, "internal_error")
         until = len(self._feed) if cursor is None else min(len(self._feed), int(cursor) + limit)
         told = {len(self.messages)} - {0} if cursor is None else set(self._feed[int(cursor) : until])
         return JSONResponse(

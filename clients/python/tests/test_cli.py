@@ -328,3 +328,63 @@ async def test_others_cannot_write_escape_sequences_or_false_lines(server: Stand
 async def test_chatting_with_a_stranger_is_one_sentence(logged_in: Terminal) -> None:
     outcome = await logged_in.run("chat", "carol")
     assert outcome == Outcome(1, "", "You have no friend 'carol'; `hongyan friends` lists them.\n")
+
+
+async def test_sync_prints_what_changed_since_the_last_time(server: StandIn, logged_in: Terminal) -> None:
+    server.store("bob", "hello")
+    assert (await logged_in.run("sync")).out == "bob 1: “hello”\nbob is your friend\n"
+    assert (await logged_in.run("sync")).out == "Nothing changed.\n"
+
+    server.change(1, content={"text": "\x1b[2Jhello!"}, edited_at="2026-11-23T17:50:00.000Z")
+    server.store("bob", "again")
+    assert (await logged_in.run("sync")).out == (
+        "bob 1: “\N{REPLACEMENT CHARACTER}[2Jhello!” (edited)\nbob 2: “again”\n"
+    )
+
+
+async def test_the_state_of_a_profile_is_for_its_owners_eyes(logged_in: Terminal) -> None:
+    await logged_in.run("sync")
+    file = logged_in.home / "config" / "default" / "state.db"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+async def test_a_sync_that_breaks_off_has_printed_what_it_took_over(server: StandIn, logged_in: Terminal) -> None:
+    await logged_in.run("sync")
+    for number in range(101):
+        server.store("bob", f"{number}")
+    server.unreachable_cursor = "100"
+    outcome = await logged_in.run("sync")
+    assert (outcome.code, len(outcome.out.splitlines())) == (1, 100)
+    server.unreachable_cursor = None
+    assert (await logged_in.run("sync")).out == "bob 101: “100”\n"
+
+
+async def test_a_message_is_edited_by_its_number(server: StandIn, logged_in: Terminal) -> None:
+    server.store("alice", "helo")
+    assert await logged_in.run("edit", "bob", "1", "hello") == Outcome(0, "bob 1: “hello” (edited)\n", "")
+    assert server.messages[0]["content"] == {"text": "hello"}
+
+
+async def test_a_message_is_recalled_and_another_one_hidden(server: StandIn, logged_in: Terminal) -> None:
+    server.store("alice", "oh")
+    server.store("bob", "no")
+    assert (await logged_in.run("recall", CONVERSATION, "1")).out == "Message 1 is taken back.\n"
+    assert (await logged_in.run("hide", "bob", "2")).out == "Message 2 is hidden.\n"
+    assert (await logged_in.run("sync")).out == "bob 2: hidden\nbob is your friend\n"
+
+
+async def test_a_reaction_comes_and_goes(server: StandIn, logged_in: Terminal) -> None:
+    server.store("bob", "hello")
+    assert (await logged_in.run("react", "bob", "1", "👍")).out == "bob 1: “hello”  👍 1\n"
+    assert (await logged_in.run("react", "bob", "1", "👍", "--off")).out == "bob 1: “hello”\n"
+
+
+async def test_a_message_is_forwarded(server: StandIn, logged_in: Terminal) -> None:
+    server.store("bob", "hello")
+    assert await logged_in.run("forward", "bob", "1", "bob") == Outcome(0, "bob 2: “hello”\n", "")
+    assert [message["content"]["text"] for message in server.messages] == ["hello", "hello"]
+
+
+async def test_a_message_of_nobody_known_is_one_sentence(logged_in: Terminal) -> None:
+    outcome = await logged_in.run("recall", "carol", "1")
+    assert outcome == Outcome(1, "", "You have no friend 'carol'; `hongyan friends` lists them.\n")
