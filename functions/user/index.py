@@ -56,7 +56,7 @@ def handler(event: SqsEvent, context: Any) -> PartialItemFailureResponse:  # noq
 def _index_or_give_back(user_ids: Sequence[str]) -> set[str]:
     """Index the people and return those who were not; a store that is away gives all of them back to the queue."""
     try:
-        return user_index.write(read(lambda connection: repository.find_users(connection, user_ids)))
+        return user_index.PEOPLE.write(read(lambda connection: repository.find_users(connection, user_ids)))
     except (SearchUnavailable, DBAPIError) as error:
         logger.warning("changes of people wait for a store", users=len(user_ids), kind=type(error).__name__)
         return set(user_ids)

@@ -50,11 +50,11 @@ def _search_by_name(caller_id: str, text: str, cursor: str | None, limit: int) -
     blockers = read(lambda connection: repository.list_blockers(connection, caller_id, _MOST_EXCLUDED))
     hits = user_index.search(text, after, limit + 1, blockers)
     shown = hits[:limit]
-    rows = read(lambda connection: repository.find_people(connection, caller_id, [hit.user_id for hit in shown]))
+    rows = read(lambda connection: repository.find_people(connection, caller_id, [hit.id for hit in shown]))
     # The index may be behind: who has closed their account is no longer among the rows.
     people = {row.id: row for row in rows if not row.blocks_user}
     return Page(
-        items=[_found(people[hit.user_id], caller_id) for hit in shown if hit.user_id in people],
+        items=[_found(people[hit.id], caller_id) for hit in shown if hit.id in people],
         next_cursor=encode_cursor(question, caller_id, shown[-1].position) if len(hits) > limit else None,
     )
 

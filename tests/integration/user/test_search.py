@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 import sqlalchemy as sa
-from hongyan import rate_limits, stores
+from hongyan import rate_limits, reindexing, stores
 from hongyan.clock import now
 from hongyan.errors import SearchUnavailable
 from hongyan.ids import new_id
@@ -36,7 +36,7 @@ def make_anew(*, rebuild: bool = True) -> int:
 
 
 def refresh() -> None:
-    stores.search_client().indices.refresh(index=user_index.CURRENT)
+    stores.search_client().indices.refresh(index=user_index.PEOPLE.alias)
 
 
 def indexed(deployment: Deployment) -> None:
@@ -337,7 +337,7 @@ def test_an_older_reading_that_is_written_late_changes_nothing(person: People, d
     rename(alice, "Newer")
     indexed(deployment)
 
-    assert user_index.write(older) == set()
+    assert user_index.PEOPLE.write(older) == set()
     refresh()
 
     assert found(alice, "Newer") == [alice.id]
@@ -353,8 +353,8 @@ def test_an_older_reading_never_brings_a_closed_account_back_and_nothing_of_it_s
     indexed(deployment)
     change(alice.id, closed_at=now())
 
-    assert user_index.write(rows_of(alice.id)) == set()
-    assert user_index.write(open_still) == set()
+    assert user_index.PEOPLE.write(rows_of(alice.id)) == set()
+    assert user_index.PEOPLE.write(open_still) == set()
     refresh()
 
     assert user_index.search("Secret", None, 10, []) == []
@@ -457,12 +457,12 @@ def test_an_index_that_is_there_is_left_alone_unless_told_otherwise(person: Peop
 
 def test_a_release_with_another_shape_makes_it_anew(person: People, monkeypatch: pytest.MonkeyPatch) -> None:
     alice = person("alice")
-    monkeypatch.setattr(user_index, "_SHAPE", user_index._SHAPE + 1)
+    monkeypatch.setattr(user_index.PEOPLE, "shape", user_index.PEOPLE.shape + 1)
 
     assert make_anew(rebuild=False) == 1
 
     [name] = indices()
-    assert name.startswith(f"users-v{user_index._SHAPE}-")
+    assert name.startswith(f"users-v{user_index.PEOPLE.shape}-")
     assert found(alice, "alice") == [alice.id]
 
 
@@ -473,7 +473,7 @@ def test_searching_goes_on_and_nothing_is_lost_while_it_is_made_anew(
     first, last = people[0], people[-1]
     indexed(deployment)
     during: list[list[str]] = []
-    fill = user_index.fill
+    fill = user_index.PEOPLE.fill
 
     def fill_while_people_change(rows: Any) -> None:
         fill(rows)
@@ -485,7 +485,7 @@ def test_searching_goes_on_and_nothing_is_lost_while_it_is_made_anew(
         during.append(found(last, "Changed"))
 
     monkeypatch.setattr(reindex, "PAGE", 2)
-    monkeypatch.setattr(user_index, "fill", fill_while_people_change)
+    monkeypatch.setattr(user_index.PEOPLE, "fill", fill_while_people_change)
     assert make_anew() == 6
     monkeypatch.undo()
 
@@ -503,14 +503,14 @@ def test_a_filling_never_puts_an_older_reading_over_a_change(
     alice = person("alice")
     rename(alice, "Older")
     indexed(deployment)
-    fill = user_index.fill
+    fill = user_index.PEOPLE.fill
 
     def fill_late(rows: Any) -> None:
         rename(alice, "Newer")
         indexed(deployment)
         fill(rows)
 
-    monkeypatch.setattr(user_index, "fill", fill_late)
+    monkeypatch.setattr(user_index.PEOPLE, "fill", fill_late)
     make_anew()
 
     assert found(alice, "Newer") == [alice.id]
@@ -531,7 +531,7 @@ def test_killed_in_the_middle_it_leaves_the_old_index_and_the_next_run_cleans_up
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(user_index, "fill", die)
+        patch.setattr(user_index.PEOPLE, "fill", die)
         with pytest.raises(KeyboardInterrupt):
             make_anew()
     assert len(indices()) == 2
@@ -549,7 +549,7 @@ def test_killed_after_the_change_of_places_it_leaves_the_new_index_whole(
     person: People, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alice = person("alice")
-    remove, calls = user_index.remove_leftovers, []
+    remove, calls = user_index.PEOPLE.remove_leftovers, []
 
     def die_the_second_time() -> None:
         calls.append(1)
@@ -558,7 +558,7 @@ def test_killed_after_the_change_of_places_it_leaves_the_new_index_whole(
         remove()
 
     with monkeypatch.context() as patch:
-        patch.setattr(user_index, "remove_leftovers", die_the_second_time)
+        patch.setattr(user_index.PEOPLE, "remove_leftovers", die_the_second_time)
         with pytest.raises(KeyboardInterrupt):
             make_anew()
     assert len(indices()) == 2
@@ -572,16 +572,16 @@ def test_killed_after_the_change_of_places_it_leaves_the_new_index_whole(
 
 
 def test_two_do_not_make_it_anew_at_once(person: People, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reindex, "_LOCK_SECONDS", 0)
+    monkeypatch.setattr(reindexing, "_LOCK_SECONDS", 0)
     before = indices()
     with stores.engine().connect() as other:
-        assert other.scalar(sa.text("SELECT GET_LOCK('hongyan.user_index', 0)")) == 1
+        assert other.scalar(sa.text("SELECT GET_LOCK('hongyan.users_index', 0)")) == 1
         try:
-            with pytest.raises(reindex.ReindexUnderWayError):
+            with pytest.raises(reindexing.ReindexUnderWayError):
                 make_anew()
             assert make_anew(rebuild=False) == 0
         finally:
-            other.execute(sa.text("SELECT RELEASE_LOCK('hongyan.user_index')"))
+            other.execute(sa.text("SELECT RELEASE_LOCK('hongyan.users_index')"))
 
     assert indices() == before
 
@@ -618,7 +618,7 @@ def test_a_row_that_the_release_before_inserted_is_indexed(deployment: Deploymen
 
     make_anew()
 
-    assert [hit.user_id for hit in user_index.search("old", None, 10, [])] == [values["id"]]
+    assert [hit.id for hit in user_index.search("old", None, 10, [])] == [values["id"]]
 
 
 def test_whoever_searches_too_often_waits(person: People, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,12 @@
 from typing import Any
 
 import pytest
+from hongyan.words import folded, words
 from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.user import user_index
-from functions.user.user_index import folded, question, words
+from functions.user.user_index import question
 
 
 @pytest.mark.parametrize(
