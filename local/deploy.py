@@ -56,6 +56,7 @@ class Outputs:
     websocket_url: str
     migration_function: str
     user_reindex_function: str
+    message_reindex_function: str
 
 
 def environment(home: Home) -> dict[str, str]:
@@ -153,6 +154,7 @@ def read_outputs(endpoint_url: str) -> Outputs:
             outputs["WebSocketUrl"],
             outputs["MigrationFunctionName"],
             outputs["UserReindexFunctionName"],
+            outputs["MessageReindexFunctionName"],
         )
     except KeyError as missing:
         msg = f"The deployed template has no output {missing}."
@@ -169,14 +171,14 @@ def migrate(endpoint_url: str, function: str) -> str:
     return str(_call("The migration", endpoint_url, function, {}, _MIGRATION_SECONDS)["revision"])
 
 
-def reindex_users(endpoint_url: str, function: str) -> int:
-    """Let the search index of people be made anew, and return how many it holds.
+def reindex(endpoint_url: str, function: str) -> None:
+    """Let a search index be made anew.
 
     Raises:
         StackError: it failed.
 
     """
-    return int(_call("Filling the search index", endpoint_url, function, {"rebuild": True}, _REINDEX_SECONDS)["users"])
+    _call("Filling a search index", endpoint_url, function, {"rebuild": True}, _REINDEX_SECONDS)
 
 
 def _call(what: str, endpoint_url: str, function: str, payload: dict[str, Any], seconds: int) -> dict[str, Any]:

@@ -165,8 +165,13 @@ class Supervisor:
         outputs = await asyncio.to_thread(deploy.read_outputs, endpoint_url)
         migration = asyncio.to_thread(deploy.migrate, endpoint_url, outputs.migration_function)
         await self._step("database migrated", migration)
-        reindex = asyncio.to_thread(deploy.reindex_users, endpoint_url, outputs.user_reindex_function)
-        await self._step("search index filled", reindex)
+        for what, function in (
+            ("people", outputs.user_reindex_function),
+            ("messages", outputs.message_reindex_function),
+        ):
+            await self._step(
+                f"search index of {what} filled", asyncio.to_thread(deploy.reindex, endpoint_url, function)
+            )
         self._record["endpoints"] = {
             "rest_url": outputs.rest_url,
             "websocket_url": outputs.websocket_url,

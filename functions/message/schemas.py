@@ -145,3 +145,17 @@ class TypingFrame(RequestBody):
     """The fields of a `typing` frame."""
 
     conversation_id: Id
+
+
+class Highlight(BaseModel):
+    """A part of `message.content.text` that was searched for: Unicode code points, without the one at `end`."""
+
+    start: int
+    end: int
+
+
+class FoundMessage(BaseModel):
+    """A message that was found, as it is now, and where in its text."""
+
+    message: Message
+    highlights: list[Highlight]

@@ -90,6 +90,7 @@ class Deployment:
         self.sharding = consumers["MessageShard"]
         self.retrying = consumers["MessageRetry"]
         self.indexing = consumers["UserIndex"]
+        self.message_indexing = consumers["MessageIndex"]
         self._consumers = consumers
 
     def push(self, *, at_most: int = 100) -> list[str]:

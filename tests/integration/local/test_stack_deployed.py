@@ -51,8 +51,10 @@ def test_what_functions_log_can_be_read(stack: Stack) -> None:
     assert [line for line in stack.function_logs() if "the database is migrated" in line]
 
 
-def test_the_search_index_is_filled_at_the_start(stack: Stack) -> None:
-    assert [line for line in stack.function_logs() if "the search index of people is made anew" in line]
+@pytest.mark.parametrize("alias", ["users", "messages"])
+def test_the_search_indices_are_filled_at_the_start(stack: Stack, alias: str) -> None:
+    made = [line for line in stack.function_logs() if "a search index is made anew" in line]
+    assert [line for line in made if f"{alias}-v" in line]
 
 
 def test_a_killed_function_worker_is_replaced(stack: Stack) -> None:
