@@ -11,6 +11,7 @@ from hongyan.tables import conversations
 
 from functions.message import push
 from functions.message.delivery import Outgoing
+from tests.contract.frames import check_server_frame
 from tests.support.deployment import Deployment
 from tests.support.groups import (
     Team,
@@ -152,6 +153,7 @@ def test_five_hundred_join_at_once_with_one_message(team: Team, deployment: Depl
     answer = alice.post(f"/v1/conversations/{group}/members", {"user_ids": crowd})
     records = deployment.queued()
     deployment.invoke_push(records)
+    deployment.sharding.work()  # they are just more than one shard
 
     assert [added["user"]["id"] for added in answer.json["items"]] == crowd
     assert alice.conversation(group)["member_count"] == 503

@@ -7,6 +7,7 @@ import pytest
 from hongyan import stores
 
 from functions.message import message_index
+from functions.message.search_repository import Readable
 from tests.support.deployment import Deployment
 from tests.support.gateway import LambdaContext
 from tests.support.people import Person
@@ -251,7 +252,7 @@ def test_the_engine_finds_nothing_that_has_no_highlight(asking: tuple[Person, di
     """Both go by the same line of words: what the engine finds and Python does not would only cost rounds."""
     bob, names = asking
     [conversation] = [c["id"] for c in bob.get("/v1/conversations").json["items"]]
-    place = message_index.Readable(conversation, 0, None)
+    place = Readable(conversation, 0, None)
 
     for asked, _, _ in TABLE:
         stores.cache_client().flushdb()
