@@ -13,9 +13,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bench import cold_start, groups
+from bench import cold_start, groups, sync
 from bench.people import Account, befriend, make_accounts, socket_address
 from local.stack import Stack
+from tests.support.deployment import Deployment
 
 _HOME = Path(__file__).parents[1] / ".local" / "bench"
 
@@ -32,13 +33,15 @@ def main() -> None:
         prefix = f"bench-{int(time.time())}"
         sequential(stack, rest_url, f"{prefix}-s")
         burst(rest_url, f"{prefix}-b")
-    group_operations()
+    with groups.in_one_process() as deployment:
+        group_operations(deployment)
+        syncs(deployment)
     cold_starts()
 
 
-def group_operations() -> None:
+def group_operations(deployment: Deployment) -> None:
     """Count what each operation in a group costs, by the size of the group."""
-    costs = groups.measure()
+    costs = groups.measure(deployment)
     sizes = [f"{size:,}" for size in groups.SIZES]
     print("\n## What is done in groups: SQL statements, and time as a multiple of that in a group of 10\n")
     headings = [*(f"statements, {size}" for size in sizes), *(f"time, {size}" for size in sizes)]
@@ -50,6 +53,19 @@ def group_operations() -> None:
         statements = [str(cost.statements) if cost else "–" for cost in row]
         ratios = [f"{cost.seconds / least.seconds:.1f}" if cost else "–" for cost in row]
         print(f"| {operation} | {' | '.join(statements)} | {' | '.join(ratios)} |")
+
+
+def syncs(deployment: Deployment) -> None:
+    """Count what a sync costs, by how many conversations somebody has and how many have a new message."""
+    costs = sync.measure(deployment)
+    least = costs[sync.CONVERSATIONS[0]][0].seconds
+    print("\n## A sync: SQL statements, and time as a multiple of that of 10 conversations without news\n")
+    headings = [f"{what}, {changes} changed" for what in ("statements", "time") for changes in sync.CHANGES]
+    print(f"| conversations | {' | '.join(headings)} |\n|---|{'---|' * len(headings)}")
+    for count, by_changes in costs.items():
+        statements = [str(cost.statements) for cost in by_changes.values()]
+        ratios = [f"{cost.seconds / least:.1f}" for cost in by_changes.values()]
+        print(f"| {count:,} | {' | '.join(statements + ratios)} |")
 
 
 def sequential(stack: Stack, rest_url: str, prefix: str) -> None:

@@ -35,14 +35,14 @@ class Cost(NamedTuple):
     seconds: float
 
 
-def measure() -> dict[int, dict[str, Cost]]:
+def measure(deployment: Deployment) -> dict[int, dict[str, Cost]]:
     """Return what each operation costs in a group of each size, measured in turn on the same stores."""
-    with _deployment() as deployment:
-        return {size: dict(_costs(deployment, size)) for size in SIZES}
+    return {size: dict(_costs(deployment, size)) for size in SIZES}
 
 
 @contextmanager
-def _deployment() -> Iterator[Deployment]:
+def in_one_process() -> Iterator[Deployment]:
+    """Run the functions in this process, on real stores of their own."""
     stack = Stack(_HOME)
     stack.start_engines()
     try:

@@ -13,16 +13,19 @@ from hongyan.ids import new_id
 from hongyan.unit_of_work import UnitOfWork, perform, read
 
 from functions.message import feed_repository as repository
-from functions.message.feed_repository import Entry, News
+from functions.message.feed_repository import MOST_NOTES, Entry, News
 
 
 def gather(user_id: str) -> None:
     """Place what is new for somebody in their feed. Without news nothing is locked or written."""
-    if not read(lambda connection: repository.find_news(connection, user_id)).is_empty:
-        perform(lambda unit: _place(unit, user_id))
+    if read(lambda connection: repository.find_news(connection, user_id)).is_empty:
+        return
+    while perform(lambda unit: _place(unit, user_id)):
+        pass
 
 
-def _place(unit: UnitOfWork, user_id: str) -> None:
+def _place(unit: UnitOfWork, user_id: str) -> bool:
+    """Place what is new, and tell whether there are more notes than one transaction takes."""
     last_position = repository.lock(unit.connection, user_id)
     # Read again under the lock: another device may have placed it.
     news = repository.find_news(unit.connection, user_id)
@@ -31,6 +34,7 @@ def _place(unit: UnitOfWork, user_id: str) -> None:
     repository.set_end(unit.connection, user_id, last_position + len(entries))
     repository.set_marks(unit.connection, user_id, news.stretches)
     repository.delete_notes(unit.connection, [note.id for note in news.notes])
+    return len(news.notes) == MOST_NOTES
 
 
 def _entries(connection: sa.Connection, user_id: str, news: News) -> list[Entry]:

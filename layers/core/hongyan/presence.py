@@ -5,6 +5,8 @@ row, and time is taken there: so of two changes the one announced later is the l
 what was not announced is found to be different the next time somebody looks.
 """
 
+from datetime import timedelta
+
 import redis
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,6 +19,9 @@ from hongyan.observability import logger
 from hongyan.sessions import Principal
 from hongyan.tables import users
 from hongyan.unit_of_work import UnitOfWork, perform, read
+
+# The precision of times.
+_TICK = timedelta(milliseconds=1)
 
 # How many people are looked at in one go.
 _AT_ONCE = 500
@@ -103,20 +108,24 @@ def is_there(user_id: str) -> bool:
 
 def _settle(unit: UnitOfWork, user_id: str) -> None:
     announced = unit.connection.execute(
-        sa.select(users.c.announced_online, users.c.closed_at).where(users.c.id == user_id).with_for_update()
+        sa.select(users.c.announced_online, users.c.last_seen_at, users.c.closed_at)
+        .where(users.c.id == user_id)
+        .with_for_update()
     ).first()
     # Only now: what was read before the lock may be older than what somebody else announces under it.
     online = is_there(user_id)
     if announced is None or announced.announced_online == online:
         return
-    moment = now()
+    # Rising, though the clocks of machines differ: of two events the one with the later `at` counts.
+    moment = now() if announced.last_seen_at is None else max(now(), announced.last_seen_at + _TICK)
     statement = sa.update(users).where(users.c.id == user_id)
     if announced.closed_at is not None:  # nobody's friend, and last seen by nobody
         unit.connection.execute(statement.values(announced_online=online))
         return
     unit.connection.execute(statement.values(announced_online=online, last_seen_at=moment))
     data = {"user_id": user_id, "online": online, "last_seen_at": rfc3339(moment)}
-    unit.announce(event("presence.changed", FriendsAudience(user_id=user_id, with_own_devices=False), **data))
+    friends = FriendsAudience(user_id=user_id, with_own_devices=False)
+    unit.announce(event("presence.changed", friends, **data).model_copy(update={"at": moment}))
 
 
 def _list_announced(connection: sa.Connection, after_id: str) -> list[str]:
