@@ -14,7 +14,7 @@ from hongyan.tables import conversations, hidden_messages, members, messages, us
 Row = sa.Row[Any]
 
 _ID_LENGTH = 26
-_peer, _last, _unsaid, _shown = users.alias("peer"), messages.alias("last"), messages.alias("unsaid"), messages.alias()
+_peer, _last = users.alias("peer"), messages.alias("last")
 
 # What a member sees of a conversation ends where they left it.
 end_seq = sa.func.coalesce(members.c.left_seq, conversations.c.last_seq)
@@ -37,6 +37,7 @@ def select_cards() -> sa.Select[Any]:
             conversations.c.created_at,
             members.c.user_id,
             members.c.role,
+            members.c.joined_seq,
             members.c.read_seq,
             members.c.own_after_read,
             members.c.left_seq,
@@ -44,9 +45,7 @@ def select_cards() -> sa.Select[Any]:
             members.c.pinned,
             end_seq.label("end_seq"),
             activity_at.label("activity_at"),
-            _recalled_after_read().label("recalled_after_read"),
-            _hidden_after_read().label("hidden_after_read"),
-            _is_hidden(_last).label("last_message_is_hidden"),
+            _last_is_hidden().label("last_message_is_hidden"),
             *profile_columns(_peer, "peer_"),
             *(column.label(f"last_message_{column.name}") for column in _last.c),
         )
@@ -86,18 +85,29 @@ def find_views(connection: sa.Connection, conversation_id: str) -> dict[str, Con
 def show(connection: sa.Connection, rows: Sequence[Row]) -> list[Conversation]:
     """Return the conversations as the members of the rows see them.
 
-    Where somebody has hidden the last message, the one before counts as the last to them: that costs one more
-    statement, and only then.
+    Where something may be unread, one more statement counts what is not to be read any more; where somebody has hidden
+    the last message, one more finds the one before, which counts as the last to them. Both give the database each
+    member's bounds as constants: a bound that it takes from another table it cannot look up in an index.
     """
-    hiding = [row for row in rows if row.last_message_is_hidden]
-    instead = _last_shown(connection, hiding) if hiding else {}
+    unsaid = _count_unsaid(connection, [row for row in rows if _after_read(row) > 0])
+    instead = _last_shown(connection, [row for row in rows if row.last_message_is_hidden])
     return [
-        _card(row, instead.get((row.user_id, row.id)) if row.last_message_is_hidden else _last_message(row))
+        _card(
+            row,
+            _after_read(row) - unsaid.get((row.user_id, row.id), 0),
+            instead.get((row.user_id, row.id)) if row.last_message_is_hidden else _last_message(row),
+        )
         for row in rows
     ]
 
 
-def _card(row: Row, last_message: Message | None) -> Conversation:
+def _after_read(row: Row) -> int:
+    """Return how many messages of others come after a member's ``read_seq``."""
+    count: int = row.end_seq - row.read_seq - row.own_after_read
+    return count
+
+
+def _card(row: Row, unread_count: int, last_message: Message | None) -> Conversation:
     """Return a conversation as the member of the row sees it: to who left, a group shows no more than what it was."""
     is_group, is_present = row.kind == "group", row.left_seq is None
     return Conversation(
@@ -112,7 +122,7 @@ def _card(row: Row, last_message: Message | None) -> Conversation:
         last_message=last_message,
         last_seq=row.end_seq,
         read_seq=row.read_seq,
-        unread_count=row.end_seq - row.read_seq - row.own_after_read - row.recalled_after_read - row.hidden_after_read,
+        unread_count=unread_count,
         muted=row.muted,
         pinned=row.pinned,
         created_at=row.created_at,
@@ -120,84 +130,99 @@ def _card(row: Row, last_message: Message | None) -> Conversation:
     )
 
 
-def _recalled_after_read() -> sa.ScalarSelect[int]:
-    """Count what others said and took back behind a member's ``read_seq``: there is nothing to read in it."""
+def _count_unsaid(connection: sa.Connection, rows: Sequence[Row]) -> dict[tuple[str, str], int]:
+    """Count what others said behind each member's ``read_seq`` that they took back or the member has hidden."""
+    if not rows:
+        return {}
+    statement = sa.union_all(
+        *(
+            sa.select(sa.literal(n).label("n"), (_count_recalled(row) + _count_hidden(row)).label("unsaid"))
+            for n, row in enumerate(rows)
+        )
+    )
+    return {(rows[found.n].user_id, rows[found.n].id): found.unsaid for found in connection.execute(statement)}
+
+
+def _count_recalled(row: Row) -> sa.ScalarSelect[int]:
     return (
         sa.select(sa.func.count())
-        .select_from(_unsaid)
+        .select_from(messages)
         .where(
-            _unsaid.c.conversation_id == members.c.conversation_id,
-            _unsaid.c.recalled_seq > members.c.read_seq,
-            _unsaid.c.recalled_seq <= end_seq,
-            _unsaid.c.sender_id != members.c.user_id,
+            messages.c.conversation_id == row.id,
+            messages.c.recalled_seq > row.read_seq,
+            messages.c.recalled_seq <= row.end_seq,
+            messages.c.sender_id != row.user_id,
         )
-        .correlate(members, conversations)
         .scalar_subquery()
     )
 
 
-def _hidden_after_read() -> sa.ScalarSelect[int]:
-    """Count what a member has hidden behind their ``read_seq``, but what counts as recalled or is their own."""
+def _count_hidden(row: Row) -> sa.ScalarSelect[int]:
+    """Count what the member has hidden, but what counts as recalled or is their own."""
     return (
         sa.select(sa.func.count())
         .select_from(hidden_messages)
         .join(
-            _shown,
+            messages,
             sa.and_(
-                _shown.c.conversation_id == hidden_messages.c.conversation_id, _shown.c.seq == hidden_messages.c.seq
+                messages.c.conversation_id == hidden_messages.c.conversation_id,
+                messages.c.seq == hidden_messages.c.seq,
             ),
         )
         .where(
-            hidden_messages.c.user_id == members.c.user_id,
-            hidden_messages.c.conversation_id == members.c.conversation_id,
-            hidden_messages.c.seq > members.c.read_seq,
-            hidden_messages.c.seq <= end_seq,
-            _shown.c.sender_id != members.c.user_id,
-            _shown.c.recalled_seq.is_(None),
+            hidden_messages.c.user_id == row.user_id,
+            hidden_messages.c.conversation_id == row.id,
+            hidden_messages.c.seq > row.read_seq,
+            hidden_messages.c.seq <= row.end_seq,
+            messages.c.sender_id != row.user_id,
+            messages.c.recalled_seq.is_(None),
         )
-        .correlate(members, conversations)
         .scalar_subquery()
     )
 
 
-def _is_hidden(message: sa.FromClause) -> sa.ColumnElement[bool]:
+def _last_is_hidden() -> sa.ColumnElement[bool]:
     return (
         sa.exists()
         .where(
             hidden_messages.c.user_id == members.c.user_id,
-            hidden_messages.c.conversation_id == message.c.conversation_id,
-            hidden_messages.c.seq == message.c.seq,
+            hidden_messages.c.conversation_id == _last.c.conversation_id,
+            hidden_messages.c.seq == _last.c.seq,
         )
-        .correlate(members, message)
+        .correlate(members, _last)
     )
 
 
 def _last_shown(connection: sa.Connection, rows: Sequence[Row]) -> dict[tuple[str, str], Message]:
     """Return the last messages that members have not hidden, by member and conversation."""
-    last_seq = (
-        sa.select(_shown.c.seq)
-        .where(
-            _shown.c.conversation_id == members.c.conversation_id,
-            _shown.c.seq > members.c.joined_seq,
-            _shown.c.seq <= end_seq,
-            ~_is_hidden(_shown),
-        )
-        .order_by(_shown.c.seq.desc())
-        .limit(1)
-        .correlate(members, conversations)
-        .scalar_subquery()
-    )
-    statement = (
-        sa.select(members.c.user_id, *messages.c)
-        .select_from(members)
-        .join(conversations, conversations.c.id == members.c.conversation_id)
-        .join(messages, sa.and_(messages.c.conversation_id == members.c.conversation_id, messages.c.seq == last_seq))
-        .where(sa.tuple_(members.c.conversation_id, members.c.user_id).in_([(row.id, row.user_id) for row in rows]))
-    )
+    if not rows:
+        return {}
+    statement = sa.union_all(*(_last_shown_to(row, n) for n, row in enumerate(rows)))
     return {
-        (row.user_id, row.conversation_id): Message.model_validate(row._mapping)  # noqa: SLF001  # its public name
-        for row in connection.execute(statement)
+        (rows[found.n].user_id, found.conversation_id): Message.model_validate(found._mapping)  # noqa: SLF001  # public
+        for found in connection.execute(statement)
     }
+
+
+def _last_shown_to(row: Row, n: int) -> sa.Select[Any]:
+    # A join, as the database would look all that somebody has hidden through for a NOT EXISTS.
+    hides = sa.and_(
+        hidden_messages.c.user_id == row.user_id,
+        hidden_messages.c.conversation_id == messages.c.conversation_id,
+        hidden_messages.c.seq == messages.c.seq,
+    )
+    return (
+        sa.select(sa.literal(n).label("n"), *messages.c)
+        .outerjoin(hidden_messages, hides)
+        .where(
+            messages.c.conversation_id == row.id,
+            messages.c.seq > row.joined_seq,
+            messages.c.seq <= row.end_seq,
+            hidden_messages.c.seq.is_(None),
+        )
+        .order_by(messages.c.seq.desc())
+        .limit(1)
+    )
 
 
 def _last_message(row: Row) -> Message | None:
