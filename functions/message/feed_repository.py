@@ -88,10 +88,13 @@ def list_seen_by_who_left(connection: sa.Connection, user_id: str, stretches: Se
 
 def lock(connection: sa.Connection, user_id: str) -> int:
     """Lock somebody's feed, which begins with this, and return its last position."""
-    connection.execute(insert(feeds).values(user_id=user_id, last_position=0).prefix_with("IGNORE"))
     locked = sa.select(feeds.c.last_position).where(feeds.c.user_id == user_id).with_for_update()
-    last_position: int = connection.execute(locked).scalar_one()
-    return last_position
+    last_position: int | None = connection.scalar(locked)
+    if last_position is not None:
+        return last_position
+    # Only now: on a row that is there it would take a shared lock, and two of those wait for each other.
+    connection.execute(insert(feeds).values(user_id=user_id, last_position=0).prefix_with("IGNORE"))
+    return connection.scalar(locked) or 0
 
 
 def insert_entries(connection: sa.Connection, user_id: str, after: int, entries: Sequence[Entry]) -> None:
