@@ -70,7 +70,8 @@ def test_an_odd_body_is_refused_or_taken_and_breaks_nothing(
 def test_odd_parameters_are_refused_or_taken_and_break_nothing(
     person: People, method: str, path: str, parameters: list[dict[str, Any]]
 ) -> None:
-    load("functions.user.reindex.handler")({}, LambdaContext())  # without an index searching is a 503
+    for module in ("user", "message"):  # without an index searching is a 503
+        load(f"functions.{module}.reindex.handler")({}, LambdaContext())
     alice = person("alice")
     odd = [
         "",

@@ -107,6 +107,40 @@ def test_indexing_people_is_one_statement_however_many_have_changed(
     assert len(statements.texts) == 1, statements.texts
 
 
+@pytest.mark.parametrize("changes", [1, 6])
+def test_indexing_messages_is_one_statement_however_many_have_changed(
+    pair: Pair, deployment: Deployment, changes: int
+) -> None:
+    alice, _, conversation = pair
+    load("functions.message.reindex.handler")({}, LambdaContext())
+    for _ in range(changes):
+        alice.say(conversation, "hello")
+    records = deployment.message_indexing.queued()
+
+    with counted() as statements:
+        assert deployment.message_indexing.invoke(records) == {"batchItemFailures": []}
+
+    assert len(records) == changes
+    assert len(statements.texts) == 1, statements.texts
+
+
+@pytest.mark.parametrize("found", [1, 6])
+def test_a_search_of_messages_is_two_statements_however_many_are_found_and_wherever(
+    person: People, deployment: Deployment, found: int
+) -> None:
+    alice = person("alice")
+    for _ in range(found):
+        alice.say(alice.befriend(person("friend")), "hello")
+    load("functions.message.reindex.handler")({"rebuild": True}, LambdaContext())
+    alice.get("/v1/users/me")
+
+    with counted() as statements:
+        items = alice.get("/v1/messages/search?q=hello").json["items"]
+
+    assert len(items) == found
+    assert len(statements.texts) == 2, statements.texts  # what the caller may read, what was found
+
+
 @pytest.mark.parametrize("people", [1, 6])
 def test_a_search_is_two_statements_however_many_are_found(person: People, deployment: Deployment, people: int) -> None:
     alice = person("alice")
