@@ -1,7 +1,10 @@
 """What becomes of messages, and sync, through the deployed template, by plain HTTP and a plain socket."""
 
+import asyncio
+import io
 import json
-from collections.abc import AsyncIterator
+import zipfile
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +16,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.contract.frames import check_server_frame
-from tests.e2e.people import PASSWORD
+from tests.e2e.people import PASSWORD, PATIENCE_SECONDS
 
 
 @dataclass
@@ -196,3 +199,60 @@ async def test_what_cannot_be_done_with_a_message_is_said_in_the_contracts_form(
     for expected, answer in refusals.items():
         assert (answer.status_code, answer.json()["code"]) == expected
         assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def found(someone: Someone, words: str) -> list[dict[str, Any]]:
+    answer = await someone.call("GET", f"v1/messages/search?q={quote(words)}")
+    if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:  # the index is being made
+        return []
+    assert answer.is_success, answer.text
+    items: list[dict[str, Any]] = answer.json()["items"]
+    return items
+
+
+async def until(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Ask again and again until something holds that comes about by itself after the answer."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            if await holds():
+                return
+            await asyncio.sleep(0.5)
+
+
+async def test_messages_are_found_by_chinese_words_until_they_are_recalled(pair: Pair, http: httpx.AsyncClient) -> None:
+    alice, bob, conversation = pair
+    eve = await someone(http, "eve")
+    said = await alice.say(conversation, "明天下午三点在图书馆见 🪿")
+
+    async def is_found() -> bool:
+        return bool(await found(bob, "图书馆"))
+
+    async def is_gone() -> bool:
+        return not await found(bob, "图书馆")
+
+    await until(is_found)
+    [hit] = await found(bob, "图书馆")
+    assert hit["message"] == said
+    assert [said["content"]["text"][part["start"] : part["end"]] for part in hit["highlights"]] == ["图书馆"]
+    assert await found(eve, "图书馆") == []
+
+    await alice.ok("POST", f"v1/conversations/{conversation}/messages/{said['seq']}/recall")
+    await until(is_gone)
+
+
+async def test_people_take_their_data_with_them(pair: Pair) -> None:
+    alice, _, conversation = pair
+    said = await alice.say(conversation, "你好")
+    asked = await alice.ok("POST", "v1/exports")
+
+    async def is_ready() -> bool:
+        status: str = (await alice.ok("GET", f"v1/exports/{asked['id']}"))["status"]
+        assert status != "failed"
+        return status == "ready"
+
+    await until(is_ready)
+    link = (await alice.ok("GET", f"v1/exports/{asked['id']}"))["download_url"]
+    async with httpx.AsyncClient() as anybody:
+        fetched = await anybody.get(link)
+    archive = zipfile.ZipFile(io.BytesIO(fetched.content))
+    assert [json.loads(line) for line in archive.read(f"messages/{conversation}.jsonl").splitlines()] == [said]
