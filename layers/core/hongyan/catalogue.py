@@ -110,8 +110,8 @@ CATALOGUE: dict[str, dict[Language, Words]] = {
         "zh": Words("不是群成员", "您已离开该群，只能查看离开之前的消息。"),
     },
     "not_permitted": {
-        "en": Words("Not permitted", "Your role in this group does not include this. Ask its owner."),
-        "zh": Words("没有权限", "您在该群中的角色无权进行此操作，请联系群主。"),
+        "en": Words("Not permitted", "It is not yours to do, or your role in this group does not include it."),
+        "zh": Words("没有权限", "这不是您可以进行的操作，或您在该群中的角色无权进行此操作。"),
     },
     "member_not_found": {
         "en": Words("Member not found", "This person is not in the group."),
