@@ -1,4 +1,4 @@
-"""The search index of messages: its shape, and its questions (architecture, decisions 19 to 21 and 32).
+"""The search index of messages: its shape, and its questions (architecture, decisions 19 to 21 and 38).
 
 What a message says is one line of words (`functions.message.lines`), which OpenSearch only cuts at its blanks.
 """
