@@ -42,9 +42,8 @@ def _entries(connection: sa.Connection, user_id: str, news: News) -> list[Entry]
     unseen = {stretch.conversation_id for stretch in news.left}
     if unseen:
         unseen -= repository.list_seen_by_who_left(connection, user_id, news.left)
-    noted = {(note.kind, note.subject_id, note.seq) for note in news.notes}
     return [
-        *(Entry(new_id(), kind, subject_id, None, seq) for kind, subject_id, seq in sorted(noted, key=str)),
+        *(Entry(new_id(), note.kind, note.subject_id, None, note.seq) for note in news.notes),
         *(
             Entry(new_id(), "conversation", *stretch)
             for stretch in news.stretches

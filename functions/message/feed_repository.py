@@ -48,7 +48,7 @@ class News(NamedTuple):
 
 def find_news(connection: sa.Connection, user_id: str) -> News:
     """Return what is committed and has no place yet. It reads one row a conversation, whether it changed or not."""
-    notes = sa.select(feed_notes).where(feed_notes.c.user_id == user_id).order_by(feed_notes.c.id).limit(MOST_NOTES)
+    notes = sa.select(feed_notes).where(feed_notes.c.user_id == user_id).limit(MOST_NOTES)
     known = sa.func.greatest(sa.func.coalesce(feed_marks.c.change_seq, 0), members.c.joined_change_seq)
     changed = (
         sa.select(

@@ -243,6 +243,16 @@ def count_own_after(connection: sa.Connection, conversation_id: str, sender_id: 
     return connection.scalar(statement) or 0
 
 
+def lock_reading(connection: sa.Connection, place: Place) -> Place:
+    """Lock a member's place alone, and return it with how far they have read by now."""
+    statement = (
+        sa.select(members.c.read_seq, members.c.own_after_read)
+        .where(members.c.conversation_id == place.conversation_id, members.c.user_id == place.user_id)
+        .with_for_update()
+    )
+    return place._replace(**connection.execute(statement).one()._mapping)  # noqa: SLF001  # its public name
+
+
 def mark_read(connection: sa.Connection, place: Place, seq: int, own_after_read: int, **values: Any) -> None:
     """Note how far a member has read."""
     connection.execute(

@@ -107,10 +107,7 @@ def _others_who_see_typing(connection: sa.Connection, user_id: str, conversation
 
 
 def _mark_read(unit: UnitOfWork, user_id: str, conversation_id: str, seq: int) -> ReadReceipt:
-    place = timeline.lock(unit.connection, conversation_id, user_id)
-    if place is None:
-        raise ConversationNotFound
-    has_left = place.left_seq is not None
+    place = _lock_to_read(unit.connection, user_id, conversation_id)
     if seq > (place.last_seq if place.left_seq is None else place.left_seq):
         raise ValidationFailed.at(["body", "seq"], "the conversation does not go that far")
     receipt = ReadReceipt(conversation_id=conversation_id, user_id=user_id, seq=max(seq, place.read_seq))
@@ -120,7 +117,7 @@ def _mark_read(unit: UnitOfWork, user_id: str, conversation_id: str, seq: int) -
     own_after = (
         repository.count_own_after(unit.connection, conversation_id, user_id, seq) if place.own_after_read else 0
     )
-    if has_left or (place.member_count or 0) > SMALL_GROUP:
+    if _reads_alone(place):
         repository.mark_read(unit.connection, place, seq, own_after)
         feed.note(unit.connection, [user_id], "conversation", conversation_id)
         unit.announce(event("message.read", UsersAudience(user_ids=[user_id]), **receipt.model_dump()))
@@ -130,6 +127,23 @@ def _mark_read(unit: UnitOfWork, user_id: str, conversation_id: str, seq: int) -
     everyone = ConversationAudience(conversation_id=conversation_id)
     unit.announce(event("message.read", everyone, **receipt.model_dump()))
     return receipt
+
+
+def _lock_to_read(connection: sa.Connection, user_id: str, conversation_id: str) -> Place:
+    """Lock a member's place; the conversation too where the others are told, which is a change of it.
+
+    In a large group thousands read at once, and must not wait for each other and for who sends.
+    """
+    place = timeline.find(connection, conversation_id, user_id)
+    if place is None:
+        raise ConversationNotFound
+    if _reads_alone(place):
+        return repository.lock_reading(connection, place)
+    return timeline.lock(connection, conversation_id, user_id) or place
+
+
+def _reads_alone(place: Place) -> bool:
+    return place.left_seq is not None or (place.member_count or 0) > SMALL_GROUP
 
 
 def _history(connection: sa.Connection, user_id: str, conversation_id: str, wanted: Range, limit: int) -> list[Message]:

@@ -107,8 +107,8 @@ def _make_feeds() -> None:
         sa.Column("user_id", _id(), nullable=False),
         sa.Column("kind", sa.String(16), nullable=False),
         sa.Column("subject_id", _id(), nullable=False),
-        sa.Column("seq", sa.BigInteger(), nullable=True),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("user_id", "kind", "subject_id", "seq", name="uq_feed_notes"),
         **_TABLE,
     )
-    op.create_index("ix_feed_notes_user", "feed_notes", ["user_id", "id"])

@@ -254,7 +254,7 @@ def test_a_page_of_history_is_two_statements(pair: Pair) -> None:
     assert len(statements.texts) == 2, statements.texts
 
 
-def test_a_read_is_four_statements_and_one_that_empties_the_outbox(pair: Pair) -> None:
+def test_a_read_is_five_statements_and_one_that_empties_the_outbox(pair: Pair) -> None:
     alice, bob, conversation = pair
     alice.say(conversation, "hello")
     bob.get("/v1/users/me")
@@ -262,7 +262,7 @@ def test_a_read_is_four_statements_and_one_that_empties_the_outbox(pair: Pair) -
     with counted() as statements:
         bob.read(conversation, 1)
 
-    assert len(statements.texts) == 5, statements.texts
+    assert len(statements.texts) == 6, statements.texts
 
 
 def test_a_known_token_costs_no_statement(pair: Pair) -> None:

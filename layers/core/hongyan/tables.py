@@ -321,7 +321,8 @@ feed_marks = sa.Table(
     sa.Column("change_seq", sa.BigInteger, nullable=False),
 )
 
-# What concerns one person and has no place in their feed yet. Whoever writes here takes no lock.
+# What concerns one person and has no place in their feed yet: once, however often it changed, so that there are never
+# more notes than things, for who does not sync either.
 feed_notes = sa.Table(
     "feed_notes",
     metadata,
@@ -329,8 +330,9 @@ feed_notes = sa.Table(
     sa.Column("user_id", _id(), nullable=False),
     sa.Column("kind", sa.String(16), nullable=False),
     sa.Column("subject_id", _id(), nullable=False),
-    sa.Column("seq", sa.BigInteger, nullable=True),
-    sa.Index("ix_feed_notes_user", "user_id", "id"),
+    # Of a hidden message, else 0.
+    sa.Column("seq", sa.BigInteger, nullable=False),
+    sa.UniqueConstraint("user_id", "kind", "subject_id", "seq", name="uq_feed_notes"),
 )
 
 # Archives of what is somebody's own. One that is pending is made by whoever holds its lease.

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from hongyan import stores
 from hongyan.clock import now
 from hongyan.settings import settings
-from hongyan.tables import messages, metadata, outbox
+from hongyan.tables import conversations, messages, metadata, outbox
 
 from tests.support.deployment import Deployment
 from tests.support.gateway import Response
@@ -635,3 +635,15 @@ def test_in_a_large_group_readings_are_listed_and_told_to_nobody_else(group: Gro
 
     assert at_alice.events == []
     assert [item["user"]["id"] for item in alice.get(f"{at(conversation, seq)}/receipts").json["items"]] == [bob.id]
+
+
+def test_reading_in_a_large_group_waits_for_nobody_who_sends(group: Group) -> None:
+    alice, bob, _, conversation = group
+    fill(conversation, 60)
+    seq = alice.say(conversation, "one").json["seq"]
+
+    with stores.engine().begin() as sending:
+        sending.execute(sa.select(conversations.c.id).where(conversations.c.id == conversation).with_for_update())
+        assert bob.read(conversation, seq).json["seq"] == seq
+
+    assert card(bob, conversation)["unread_count"] == 0

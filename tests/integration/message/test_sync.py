@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hongyan import stores
-from hongyan.tables import feed_entries, feed_marks, feed_notes, feeds
+from hongyan import feed, stores
+from hongyan.tables import feed_entries, feed_marks, feed_notes, feeds, friendships
 from hongyan.unit_of_work import UnitOfWork
 
 from functions.message import sending
@@ -204,7 +204,7 @@ def test_a_note_that_commits_later_than_the_cursor_was_taken_is_not_skipped(pair
     alice, bob, _ = pair
     device = ready(alice)
     with stores.engine().begin() as slow:
-        slow.execute(sa.insert(feed_notes).values(user_id=alice.id, kind="friend", subject_id=bob.id))
+        slow.execute(sa.insert(feed_notes).values(user_id=alice.id, kind="friend", subject_id=bob.id, seq=0))
         alice.ask(person("carol"))
         before = device.catch_up()
     after = device.catch_up()
@@ -212,6 +212,34 @@ def test_a_note_that_commits_later_than_the_cursor_was_taken_is_not_skipped(pair
     assert len(before["friend_requests"]) == 1
     assert before["friends"] == []
     assert the(after["friends"])["user"]["id"] == bob.id
+
+
+def test_what_changes_again_while_its_first_change_is_placed_is_told(pair: Pair) -> None:
+    alice, bob, _ = pair
+    device = ready(alice)
+    alice.patch(f"/v1/friends/{bob.id}", {"remark": "one"})
+    told: list[Any] = []
+    with stores.engine().begin() as second:  # it finds the note of the first change
+        second.execute(sa.update(friendships).where(friendships.c.user_id == alice.id).values(remark="two"))
+        feed.note(second, [alice.id], "friend", bob.id)
+        syncing = threading.Thread(target=lambda: told.append(device.catch_up()))
+        syncing.start()
+        syncing.join(0.5)
+    syncing.join()
+    told.append(device.catch_up())
+
+    assert [friend["remark"] for page in told for friend in page["friends"]][-1] == "two"
+
+
+def test_notes_of_who_never_syncs_do_not_pile_up(pair: Pair) -> None:
+    alice, bob, conversation = pair
+    for n in range(5):
+        alice.patch(f"/v1/friends/{bob.id}", {"remark": f"Bob {n}"})
+        alice.patch(f"/v1/conversations/{conversation}/settings", {"muted": n % 2 == 0})
+
+    with stores.engine().connect() as connection:
+        notes = connection.execute(sa.select(feed_notes.c.kind).where(feed_notes.c.user_id == alice.id)).all()
+    assert sorted(row.kind for row in notes) == ["conversation", "friend", "friend_request", "sessions"]
 
 
 def test_syncing_waits_for_nobody_who_writes(pair: Pair) -> None:
