@@ -233,8 +233,10 @@ def _set_remark(unit: UnitOfWork, user_id: str, friend_id: str, remark: str | No
     row = repository.find_friend(unit.connection, user_id, friend_id)
     if row is None:
         raise FriendNotFound
+    friend = show_friends([row])[0]
     feed.note(unit.connection, [user_id], "friend", friend_id)
-    return show_friends([row])[0]
+    unit.announce(event("friend.updated", UsersAudience(user_ids=[user_id]), friend=friend))
+    return friend
 
 
 def _remove_friend(unit: UnitOfWork, user_id: str, friend_id: str) -> None:
@@ -260,7 +262,7 @@ def _block(unit: UnitOfWork, user_id: str, blocked_id: str) -> None:
     moment = now()
     _show_presence(unit, user_id, blocked_id, moment, online=False)
     repository.insert_block(unit.connection, user_id, blocked_id, moment)
-    feed.note(unit.connection, [user_id], "block", blocked_id)
+    _tell_block(unit, user_id, blocked_id, blocked=True)
     repository.set_open(unit.connection, _pair(user_id, blocked_id), is_open=False)
 
 
@@ -270,11 +272,17 @@ def _unblock(unit: UnitOfWork, user_id: str, blocked_id: str) -> None:
         return
     repository.delete_block(unit.connection, user_id, blocked_id)
     _show_presence(unit, user_id, blocked_id, now(), online=True)
-    feed.note(unit.connection, [user_id], "block", blocked_id)
+    _tell_block(unit, user_id, blocked_id, blocked=False)
     may_write = repository.are_friends(unit.connection, user_id, blocked_id) and not repository.has_blocked(
         unit.connection, blocked_id, user_id
     )
     repository.set_open(unit.connection, _pair(user_id, blocked_id), is_open=may_write)
+
+
+def _tell_block(unit: UnitOfWork, user_id: str, blocked_id: str, *, blocked: bool) -> None:
+    """Tell the devices of whoever blocks, and nobody else."""
+    feed.note(unit.connection, [user_id], "block", blocked_id)
+    unit.announce(event("block.changed", UsersAudience(user_ids=[user_id]), user_id=blocked_id, blocked=blocked))
 
 
 def _show_presence(unit: UnitOfWork, user_id: str, blocked_id: str, moment: datetime, *, online: bool) -> None:

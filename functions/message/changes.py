@@ -24,6 +24,7 @@ from hongyan.errors import (
     TooManyReactions,
     ValidationFailed,
 )
+from hongyan.events import UsersAudience, event
 from hongyan.pagination import Page, decode_cursor, encode_cursor, page_of
 from hongyan.permissions import may
 from hongyan.profiles import public_profile
@@ -218,6 +219,8 @@ def _hide(unit: UnitOfWork, user_id: str, conversation_id: str, seq: int) -> Non
     if repository.insert_hidden(unit.connection, user_id, conversation_id, seq, now()):
         feed.note(unit.connection, [user_id], "hidden", conversation_id, seq)
         feed.note(unit.connection, [user_id], "conversation", conversation_id)
+        own_devices = UsersAudience(user_ids=[user_id])
+        unit.announce(event("message.hidden", own_devices, conversation_id=conversation_id, seq=seq))
 
 
 def _react(unit: UnitOfWork, user_id: str, conversation_id: str, seq: int, emoji: str) -> Message:

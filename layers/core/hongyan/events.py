@@ -10,15 +10,18 @@ from hongyan.ids import new_id
 from hongyan.schemas import Conversation, Message
 
 EventType = Literal[
+    "block.changed",
     "friend.requested",
     "friend.accepted",
     "friend.rejected",
     "friend.removed",
+    "friend.updated",
     "conversation.created",
     "conversation.updated",
     "conversation.removed",
     "member.changed",
     "message.created",
+    "message.hidden",
     "message.read",
     "message.updated",
     "presence.changed",

@@ -97,6 +97,25 @@ def test_the_blocked_person_sees_nothing_different(person: People, deployment: D
     assert screen.events == []
 
 
+def test_the_other_devices_of_whoever_blocks_are_told_and_nobody_else(person: People, deployment: Deployment) -> None:
+    alice, bob = person("alice"), person("bob")
+    alice.befriend(bob)
+    deployment.drain()
+    at_alice, at_bob = alice.on_another_device().connect(), bob.connect()
+
+    block(alice, bob)
+    block(alice, bob)
+    alice.delete(f"/v1/blocks/{bob.id}")
+    deployment.push()
+
+    told = [(event["type"], event["data"]) for event in at_alice.events]
+    assert told == [
+        ("block.changed", {"user_id": bob.id, "blocked": True}),
+        ("block.changed", {"user_id": bob.id, "blocked": False}),
+    ]
+    assert at_bob.events == []
+
+
 def test_whoever_blocks_seems_to_have_gone_to_the_blocked_friend(person: People, deployment: Deployment) -> None:
     alice, bob = person("alice"), person("bob")
     alice.befriend(bob)
@@ -162,6 +181,7 @@ def test_unblocking_a_former_friend_does_not_open_the_conversation(person: Peopl
 def test_a_blocked_person_asks_and_only_they_know(person: People, deployment: Deployment) -> None:
     alice, bob = person("alice"), person("bob")
     block(alice, bob)
+    deployment.drain()
     screens = [alice.connect(), bob.connect()]
 
     asked = bob.post("/v1/friend-requests", {"user_id": alice.id, "message": "please"})

@@ -158,3 +158,16 @@ def test_one_may_ask_again_after_taking_back(person: People) -> None:
     alice.delete(f"/v1/friend-requests/{request_id}")
 
     assert alice.ask(bob) != request_id
+
+
+def test_a_remark_is_told_to_ones_own_devices_alone(person: People, deployment: Deployment) -> None:
+    alice, bob = person("alice"), person("bob")
+    alice.befriend(bob)
+    deployment.drain()
+    at_alice, at_bob = alice.on_another_device().connect(), bob.connect()
+
+    friend = alice.patch(f"/v1/friends/{bob.id}", {"remark": "Bobby"}).json
+    deployment.push()
+
+    assert [(event["type"], event["data"]) for event in at_alice.events] == [("friend.updated", {"friend": friend})]
+    assert at_bob.events == []

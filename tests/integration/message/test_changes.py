@@ -342,6 +342,21 @@ def test_a_hidden_message_says_nothing_to_who_hid_it_and_all_to_others(pair: Pai
     assert bob.on_another_device().history(conversation)[0]["hidden"] is True
 
 
+def test_hiding_is_told_to_ones_own_devices_alone(pair: Pair, deployment: Deployment) -> None:
+    alice, bob, conversation = pair
+    alice.say(conversation, "one")
+    deployment.drain()
+    at_alice, at_bob = alice.connect(), bob.on_another_device().connect()
+
+    bob.delete(at(conversation, 1))
+    bob.delete(at(conversation, 1))
+    deployment.push()
+
+    hidden = ("message.hidden", {"conversation_id": conversation, "seq": 1})
+    assert [(event["type"], event["data"]) for event in at_bob.events] == [hidden]
+    assert at_alice.events == []
+
+
 def test_a_hidden_last_message_is_not_the_last_to_who_hid_it(pair: Pair) -> None:
     alice, bob, conversation = pair
     one = alice.say(conversation, "one").json
