@@ -11,11 +11,14 @@ export PYTHONDONTWRITEBYTECODE := 1
 AWS_LAYER_PIP_FLAGS := --python-version 3.13 --only-binary=:all: --platform manylinux_2_28_aarch64 \
 	--platform manylinux_2_26_aarch64 --platform manylinux_2_17_aarch64 --platform manylinux2014_aarch64
 
+# Every test that asks the search engine or writes to it.
+OPENSEARCH_TESTS := $(wildcard tests/integration/*/test_search*.py)
+
 .DEFAULT_GOAL := help
-.PHONY: help run up down test check bench openapi build clean bootstrap
+.PHONY: help run up down test test-opensearch check bench openapi build clean bootstrap
 
 help: ## List the commands
-	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 run: bootstrap ## Start the local stack; Ctrl-C stops it
 	@.venv/bin/python -m local run
@@ -28,6 +31,9 @@ down: ## Stop the local stack
 
 test: bootstrap ## Run every test
 	.venv/bin/pytest
+
+test-opensearch: bootstrap ## Run the tests of searching on a real OpenSearch (a JDK 17 and Maven, or OPENSEARCH_URL)
+	.venv/bin/python -m local.opensearch .venv/bin/pytest $(OPENSEARCH_TESTS)
 
 check: bootstrap ## Lint, types, import contracts, template and API drift, then every test
 	.venv/bin/ruff check .
@@ -51,7 +57,7 @@ build: bootstrap ## Build the functions and layers for AWS
 
 clean: ## Remove the local stack's data, logs and builds
 	@! .venv/bin/python -m local status >/dev/null 2>&1 || .venv/bin/python -m local down
-	rm -rf .aws-sam .local/data .local/log .local/tmp .local/sam .local/e2e .local/integration
+	rm -rf .aws-sam .local/data .local/log .local/tmp .local/sam .local/e2e .local/integration .local/opensearch
 	rm -f .local/*.json .local/mariadb.sql .local/redis.conf
 
 bootstrap:

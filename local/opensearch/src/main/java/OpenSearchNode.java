@@ -1,0 +1,47 @@
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CountDownLatch;
+import org.opensearch.analysis.common.CommonAnalysisPlugin;
+import org.opensearch.common.settings.Settings;
+import org.opensearch.env.Environment;
+import org.opensearch.node.InternalSettingsPreparer;
+import org.opensearch.node.Node;
+import org.opensearch.transport.Netty4Plugin;
+
+/** One OpenSearch node on 127.0.0.1, without security: {@code OpenSearchNode <folder> <port>}. SIGTERM ends it. */
+public final class OpenSearchNode extends Node {
+    private OpenSearchNode(Environment environment) {
+        super(environment, List.of(Netty4Plugin.class, CommonAnalysisPlugin.class), true);
+    }
+
+    public static void main(String[] arguments) throws Exception {
+        Path home = Path.of(arguments[0]);
+        Settings settings = Settings.builder()
+                .put("cluster.name", "hongyan-tests")
+                .put("node.name", "hongyan-tests")
+                .put("path.home", home)
+                .put("path.data", home.resolve("data"))
+                .put("path.logs", home.resolve("logs"))
+                .put("network.host", "127.0.0.1")
+                .put("http.port", arguments[1])
+                .put("transport.port", "0") // any: nobody joins
+                .put("discovery.type", "single-node")
+                .put("cluster.routing.allocation.disk.threshold_enabled", false) // a full disk is the developer's affair
+                .build();
+        Environment environment = InternalSettingsPreparer.prepareEnvironment(
+                settings, Map.of(), null, () -> "hongyan-tests");
+        OpenSearchNode node = new OpenSearchNode(environment);
+        CountDownLatch ended = new CountDownLatch(1);
+        Runtime.getRuntime().addShutdownHook(new Thread(() -> {
+            try {
+                node.close();
+            } catch (java.io.IOException error) {
+                error.printStackTrace();
+            }
+            ended.countDown();
+        }));
+        node.start();
+        ended.await();
+    }
+}
