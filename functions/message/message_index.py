@@ -5,6 +5,7 @@ What a message says is one line of words (`functions.message.lines`), which Open
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from typing import Literal, NamedTuple
 
 from hongyan.schemas import Message
@@ -47,8 +48,10 @@ _ORDERS: dict[Order, list[Json]] = {
     "time": [{"created_at": "desc"}, {"id": "desc"}],
 }
 
-# The engine takes 1,024 conditions a query; a window is two. Who has more of them costs another query for each 300.
+# The engine takes 1,024 conditions a query, of which a window is two, and 65,536 values a condition. Who may read more
+# than that costs another query for each as many.
 _MOST_WINDOWS = 300
+_MOST_WHOLE = 65_536
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -131,9 +134,9 @@ def _scopes(readable: Sequence[Readable]) -> Iterator[Json]:
     """Yield the conditions that a message is one that somebody may read: of each query, which then go together."""
     whole = [place.conversation_id for place in readable if place.is_whole]
     windows = [_window(place) for place in readable if not place.is_whole]
-    yield either([{"terms": {"conversation_id": whole}}, *windows[:_MOST_WINDOWS]])
-    for start in range(_MOST_WINDOWS, len(windows), _MOST_WINDOWS):
-        yield either(windows[start : start + _MOST_WINDOWS])
+    for n in range(max(1, ceil(len(whole) / _MOST_WHOLE), ceil(len(windows) / _MOST_WINDOWS))):
+        conversation_ids = whole[n * _MOST_WHOLE :][:_MOST_WHOLE]
+        yield either([{"terms": {"conversation_id": conversation_ids}}, *windows[n * _MOST_WINDOWS :][:_MOST_WINDOWS]])
 
 
 def _window(place: Readable) -> Json:

@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 import pytest
 from hongyan import stores
+from hongyan.ids import new_id
 
 from functions.message import message_index
 from functions.message.search_repository import Readable
@@ -260,3 +261,15 @@ def test_the_engine_finds_nothing_that_has_no_highlight(asking: tuple[Person, di
         hits = [hit.id for hit in message_index.search(wanted, [place], None, 100)]
         shown = bob.get(f"/v1/messages/search?limit=100&q={quote(asked)}").json["items"]
         assert [names[i] for i in hits] == [names[item["message"]["id"]] for item in shown], asked
+
+
+def test_who_is_in_more_conversations_than_a_query_can_name_finds_what_is_said_in_the_last_of_them(
+    asking: tuple[Person, dict[str, str]],
+) -> None:
+    bob, names = asking
+    [conversation] = [c["id"] for c in bob.get("/v1/conversations").json["items"]]
+    places = [Readable(new_id(), 0, None) for _ in range(65_536)] + [Readable(conversation, 0, None)]
+
+    hits = message_index.search(message_index.Wanted("天安门", "relevance"), places, None, 100)
+
+    assert [names[hit.id] for hit in hits] == ["beijing"]
