@@ -91,7 +91,8 @@ async def _run(command: Sequence[str], url: str) -> int:
     loop.add_signal_handler(signal.SIGTERM, process.terminate)
     # A Ctrl-C in the terminal reaches the command too, which ends in order; then this does.
     loop.add_signal_handler(signal.SIGINT, lambda: None)
-    return await process.wait()
+    code = await process.wait()
+    return code if code >= 0 else 128 - code  # as shells count one that a signal ended
 
 
 if __name__ == "__main__":

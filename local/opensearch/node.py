@@ -8,11 +8,12 @@ from pathlib import Path
 
 from local.engines import HOST, Service, check_http
 from local.failures import StackError
-from local.home import Home
+from local.home import REPOSITORY
 
 _PROJECT = Path(__file__).with_name("pom.xml")
+_BUILD = REPOSITORY / ".local" / "opensearch" / "build"  # as it says there
 _OLDEST_JDK = 17
-_HINT = "or let OPENSEARCH_URL name an OpenSearch that runs already."
+_HINT = "OPENSEARCH_URL may name an OpenSearch that runs already instead."
 
 
 class OpenSearchNode(Service):
@@ -21,10 +22,6 @@ class OpenSearchNode(Service):
     name = "opensearch"
     title = "OpenSearch"
     disposable = True
-
-    def __init__(self, home: Home) -> None:
-        super().__init__(home)
-        self._build = home.path / "build"
 
     @property
     def url(self) -> str:
@@ -38,7 +35,7 @@ class OpenSearchNode(Service):
         self.home.make()
 
     def prepare(self) -> None:
-        """Compile the program and gather what it needs; Maven Central is asked only for what is not here yet.
+        """Compile the program and find what it needs; Maven Central is asked only for what is not here yet.
 
         Raises:
             StackError: there is no JDK or Maven, or the build failed.
@@ -47,7 +44,7 @@ class OpenSearchNode(Service):
         maven = _find("mvn")
         _find_jdk()
         done = subprocess.run(
-            [maven, "--quiet", "--batch-mode", f"--file={_PROJECT}", f"-Dbuild.folder={self._build}", "compile"],
+            [maven, "--quiet", "--batch-mode", f"--file={_PROJECT}", "compile"],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -56,14 +53,14 @@ class OpenSearchNode(Service):
         log = self.home.log / "maven.log"
         log.write_text(done.stdout)
         if done.returncode != 0:
-            cause = re.search(r"\[ERROR\] (.*)", done.stdout)  # below the first come advice and repetitions
-            msg = f"OpenSearch could not be built: {cause[1] if cause else f'see {log}'}; {_HINT}"
+            cause = re.search(r"\[ERROR\] (.*)", done.stdout)  # the first; then come repetitions and advice
+            msg = f"OpenSearch could not be built: {cause[1] if cause else f'see {log}'} {_HINT}"
             raise StackError(msg)
 
     def command(self) -> list[str]:
         """Return the server's command line."""
         java = str(_find_jdk().with_name("java"))
-        class_path = os.pathsep.join([str(self._build / "classes"), str(self._build / "lib" / "*")])
+        class_path = os.pathsep.join([str(_BUILD / "classes"), (_BUILD / "classpath").read_text()])
         return [java, "-Xms512m", "-Xmx512m", "-cp", class_path, "OpenSearchNode", str(self.home.tmp), str(self.port)]
 
     def check(self) -> None:
@@ -82,7 +79,7 @@ def _find_jdk() -> Path:
     said = subprocess.run([javac, "-version"], capture_output=True, text=True, check=False)
     version = re.search(r"javac (\d+)", said.stdout + said.stderr)
     if version is None or int(version[1]) < _OLDEST_JDK:
-        msg = f"{javac} is not of a JDK {_OLDEST_JDK} or newer; install one, {_HINT}"
+        msg = f"{javac} is not of a JDK {_OLDEST_JDK} or newer. {_HINT}"
         raise StackError(msg)
     return javac
 
@@ -91,6 +88,6 @@ def _find(program: str) -> str:
     of_java_home = [f"{os.environ['JAVA_HOME']}/bin"] if os.environ.get("JAVA_HOME") else []
     path = shutil.which(program, path=os.pathsep.join([*of_java_home, os.environ.get("PATH", os.defpath)]))
     if path is None:
-        msg = f"{program} is not installed; install Maven and a JDK {_OLDEST_JDK} or newer, {_HINT}"
+        msg = f"{program} is not installed: OpenSearch needs Maven and a JDK {_OLDEST_JDK} or newer. {_HINT}"
         raise StackError(msg)
     return path

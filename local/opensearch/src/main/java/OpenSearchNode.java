@@ -1,3 +1,4 @@
+import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -32,16 +33,15 @@ public final class OpenSearchNode extends Node {
         Environment environment = InternalSettingsPreparer.prepareEnvironment(
                 settings, Map.of(), null, () -> "hongyan-tests");
         OpenSearchNode node = new OpenSearchNode(environment);
-        CountDownLatch ended = new CountDownLatch(1);
         Runtime.getRuntime().addShutdownHook(new Thread(() -> {
             try {
                 node.close();
-            } catch (java.io.IOException error) {
+            } catch (IOException error) {
                 error.printStackTrace();
             }
-            ended.countDown();
         }));
         node.start();
-        ended.await();
+        // The node's own threads may all be daemons: this one is not.
+        new CountDownLatch(1).await();
     }
 }
