@@ -11,7 +11,6 @@ export PYTHONDONTWRITEBYTECODE := 1
 AWS_LAYER_PIP_FLAGS := --python-version 3.13 --only-binary=:all: --platform manylinux_2_28_aarch64 \
 	--platform manylinux_2_26_aarch64 --platform manylinux_2_17_aarch64 --platform manylinux2014_aarch64
 
-# Every test that asks the search engine or writes to it.
 OPENSEARCH_TESTS := $(wildcard tests/integration/*/test_search*.py)
 
 .DEFAULT_GOAL := help
