@@ -266,6 +266,7 @@ def _change_profile(unit: UnitOfWork, user_id: str, values: dict[str, Any]) -> S
     row = repository.update_user(unit.connection, user_id, **values)
     _announce_change(unit, row, FriendsAudience(user_id=user_id, with_own_devices=True))
     feed.note_for_friends(unit.connection, user_id)
+    feed.note_for_peers(unit.connection, user_id)
     return own_profile_of(row)
 
 
@@ -304,6 +305,7 @@ def _close_account(unit: UnitOfWork, user_id: str) -> list[logins.EndedSession]:
     )
     _announce_change(unit, row, UsersAudience(user_ids=friend_ids))
     feed.note(unit.connection, friend_ids, "friend", user_id)
+    feed.note_for_peers(unit.connection, user_id)
     return ended
 
 

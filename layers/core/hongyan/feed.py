@@ -11,7 +11,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from hongyan.tables import feed_notes, friendships
+from hongyan.tables import conversations, feed_notes, friendships, members
 
 # What became different: a friend (or the friendship itself), a request, a block, what a conversation is to its member
 # alone, a message that is hidden now, the list of one's devices.
@@ -32,3 +32,17 @@ def note_for_friends(connection: sa.Connection, user_id: str) -> None:
     )
     columns = ["user_id", "kind", "subject_id", "seq"]
     connection.execute(sa.insert(feed_notes).prefix_with("IGNORE").from_select(columns, of_friends))
+
+
+def note_for_peers(connection: sa.Connection, user_id: str) -> None:
+    """Note for the other sides of somebody's singles that their conversation shows another profile."""
+    peer = members.alias("peer")
+    of_peers = (
+        sa.select(peer.c.user_id, sa.literal("conversation"), members.c.conversation_id, sa.literal(0))
+        .select_from(members)
+        .join(conversations, conversations.c.id == members.c.conversation_id)
+        .join(peer, peer.c.conversation_id == members.c.conversation_id)
+        .where(members.c.user_id == user_id, conversations.c.kind == "single", peer.c.user_id != user_id)
+    )
+    columns = ["user_id", "kind", "subject_id", "seq"]
+    connection.execute(sa.insert(feed_notes).prefix_with("IGNORE").from_select(columns, of_peers))

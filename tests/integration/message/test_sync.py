@@ -437,6 +437,27 @@ def test_closing_an_account_is_told_to_friends_and_groups(person: People) -> Non
     assert {"conversation_id": group, "user_id": bob.id, "role": None, "is_present": False} in told["members"]
 
 
+def test_the_new_profile_of_who_is_no_friend_any_more_is_told_with_the_conversation(pair: Pair) -> None:
+    alice, bob, _ = pair
+    alice.delete(f"/v1/friends/{bob.id}")
+    device = ready(alice)
+
+    bob.patch("/v1/users/me", {"nickname": "Robert"})
+
+    assert the(device.catch_up()["conversations"])["peer"]["nickname"] == "Robert"
+
+
+def test_a_closed_account_is_told_with_the_conversation(pair: Pair) -> None:
+    alice, bob, conversation = pair
+    device = ready(alice)
+
+    bob.delete("/v1/users/me")
+
+    card = alice.conversation(conversation)
+    card.pop("last_message")
+    assert device.catch_up()["conversations"] == [card]
+
+
 @pytest.mark.parametrize("spoilt", ["x", "%00", "YQ", "é"])
 def test_a_cursor_that_is_none_is_refused(pair: Pair, spoilt: str) -> None:
     alice, _, _ = pair
