@@ -99,11 +99,19 @@ def question(asked: lines.Asked, wanted: Wanted, scope: Json) -> Json:
 
 
 def searchable_text(message: Message) -> str:
-    """Return what a message can be found by: nothing if it was recalled, or is the server's."""
-    if message.recalled_at is not None or message.type != "text":
+    """Return what a message can be found by: what was written, or what somebody said once it is transcribed.
+
+    What was recalled, or is the server's, cannot be found.
+    """
+    if message.recalled_at is not None:
         return ""
-    text: str = message.content["text"]
-    return text
+    match message.type:
+        case "text":
+            return str(message.content["text"])
+        case "voice":
+            return message.content["transcript"] or ""
+        case _:
+            return ""
 
 
 def document(message: Message) -> Document:

@@ -148,7 +148,7 @@ class TypingFrame(RequestBody):
 
 
 class Highlight(BaseModel):
-    """A part of `message.content.text` that was searched for: Unicode code points, without the one at `end`."""
+    """A part of `message.content.text`, or of a voice message's `transcript`: code points, without the one at `end`."""
 
     start: int
     end: int

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from hongyan.clock import Timestamp, now
 from hongyan.ids import new_id
-from hongyan.schemas import Conversation, Message
+from hongyan.schemas import Conversation, Message, MessageType
 
 EventType = Literal[
     "block.changed",
@@ -103,7 +103,8 @@ class Event(BaseModel):
     """One fact. ``data`` is JSON as the contract gives it for ``type``; ``event_id`` tells a repeat from a new one.
 
     But a message is only referred to while the event is on its way: ``{"conversation_id", "seq"}``. Whoever consumes
-    it reads the message as it is then: what was recalled is in no queue, and no late event shows an old state.
+    it reads the message as it is then: what was recalled is in no queue, and no late event shows an old state. Only
+    what type of message came is told beside it, for queues that want one type and no others.
     """
 
     event_id: str = Field(default_factory=new_id)
@@ -111,6 +112,12 @@ class Event(BaseModel):
     at: Timestamp = Field(default_factory=now)
     audience: Audience
     data: dict[str, Any]
+    message_type: MessageType | None = None
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """Return what subscriptions choose by (template.yaml, FilterPolicy)."""
+        return {"type": self.type} | ({} if self.message_type is None else {"message_type": self.message_type})
 
     @property
     def identity(self) -> Identity:
@@ -140,8 +147,8 @@ class Event(BaseModel):
         return self.model_copy(update={"data": data})
 
     def shown(self) -> dict[str, Any]:
-        """Return the event as clients see it: without its audience."""
-        return self.model_dump(mode="json", exclude={"audience"})
+        """Return the event as clients see it: without what is there for queues."""
+        return self.model_dump(mode="json", exclude={"audience", "message_type"})
 
 
 def event(

@@ -93,7 +93,9 @@ def _publish(events: Sequence[Event]) -> list[str]:
                 {
                     "Id": e.event_id,
                     "Message": body,
-                    "MessageAttributes": {"type": {"DataType": "String", "StringValue": e.type}},
+                    "MessageAttributes": {
+                        name: {"DataType": "String", "StringValue": value} for name, value in e.attributes.items()
+                    },
                 }
                 for e, body in batch
             ],

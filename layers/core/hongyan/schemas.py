@@ -100,6 +100,9 @@ class Reaction(BaseModel):
     user_ids: list[str]
 
 
+MessageType = Literal["text", "voice", "system"]
+
+
 class Message(BaseModel):
     """One message of a conversation.
 
@@ -112,7 +115,7 @@ class Message(BaseModel):
     seq: int
     client_id: str
     sender_id: str
-    type: Literal["text", "system"]
+    type: MessageType
     content: dict[str, Any]
     reply_to_seq: int | None
     mentions: list[str]

@@ -123,7 +123,8 @@ def append(unit: UnitOfWork, place: Place, message: Message, request_hash: bytes
         own_after_read=0 if has_read_all else place.own_after_read + 1,
     )
     _advance(unit.connection, after, message)
-    unit.announce(about(message.conversation_id, message.seq, "message.created"))
+    created = about(message.conversation_id, message.seq, "message.created")
+    unit.announce(created.model_copy(update={"message_type": message.type}))
     return after
 
 
