@@ -28,8 +28,9 @@ _PROGRAMS = {
     "mariadb-install-db": "mariadb-server-core",
     "my_print_defaults": "mariadb-client-core",  # mariadb-install-db calls it
     "redis-server": "redis-server",
+    "espeak-ng": "espeak-ng",  # speaks in tests
 }
-_HOMEBREW = ("mariadb", "redis")
+_HOMEBREW = ("mariadb", "redis", "espeak-ng")
 _BEGAN = time.monotonic()
 
 
@@ -188,7 +189,7 @@ def _package_commands(packages: list[str]) -> list[list[str]]:
         ]
     if shutil.which("brew") is not None:
         return [["brew", "install", *_HOMEBREW]]
-    msg = "MariaDB 10.11 and Redis 7 are needed; install mariadbd, mariadb-install-db and redis-server on the PATH."
+    msg = f"These programs are needed on the PATH: {', '.join(_PROGRAMS)}; MariaDB 10.11 and Redis 7."
     raise BootstrapError(msg)
 
 

@@ -49,6 +49,17 @@ class Sms:
 
 
 @dataclass(frozen=True)
+class Speech:
+    """The account at the speech vendor, or at its stand-in."""
+
+    token_url: str
+    recognition_url: str
+    app_id: str
+    api_key: str
+    secret_key: str
+
+
+@dataclass(frozen=True)
 class Outputs:
     """What the deployed stack tells about itself."""
 
@@ -96,7 +107,7 @@ async def build(home: Home) -> None:
     )
 
 
-async def deploy(home: Home, endpoint_url: str, stores: Stores, sms: Sms) -> None:
+async def deploy(home: Home, endpoint_url: str, stores: Stores, sms: Sms, speech: Speech) -> None:
     """Deploy what was built.
 
     Raises:
@@ -120,6 +131,11 @@ async def deploy(home: Home, endpoint_url: str, stores: Stores, sms: Sms) -> Non
             "SmsTemplateLogin": sms.template_codes["login"],
             "SmsTemplateChangePhone": sms.template_codes["change_phone"],
             "SmsTemplateResetPassword": sms.template_codes["reset_password"],
+            "SpeechTokenUrl": speech.token_url,
+            "SpeechRecognitionUrl": speech.recognition_url,
+            "SpeechAppId": speech.app_id,
+            "SpeechApiKey": speech.api_key,
+            "SpeechSecretKey": speech.secret_key,
         },
     )
     command = [*_sam("deploy", home), "--template-file", str(home.sam / "build" / "template.yaml")]

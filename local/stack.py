@@ -14,6 +14,7 @@ from local.emulator import Emulator
 from local.engines import MariaDB, Redis
 from local.failures import StackError
 from local.home import Home
+from local.vendors import SpeechVendor
 
 _STOP_SECONDS = 60
 
@@ -117,6 +118,16 @@ class Stack:
     def sms_account(self) -> dict[str, Any]:
         """The account at the SMS vendor's stand-in, as the product's secret holds it."""
         return dict(control.record(self._home)["sms"]["account"])
+
+    @property
+    def speech_account(self) -> dict[str, str]:
+        """The account at the speech vendor's stand-in, as the product's secret holds it."""
+        return dict(control.record(self._home)["speech"])
+
+    @property
+    def speech_url(self) -> str:
+        """Where the speech vendor's stand-in is told to fail."""
+        return str(self._service(SpeechVendor.name)["url"])
 
     @property
     def aws_endpoint_url(self) -> str:

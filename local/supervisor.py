@@ -16,7 +16,7 @@ from local.engines import HOST, MariaDB, NotReadyError, OpenSearch, Redis, Servi
 from local.failures import StackError
 from local.home import REPOSITORY, Home, write_json
 from local.processes import Child
-from local.vendors import SmsVendor
+from local.vendors import SmsVendor, SpeechVendor
 
 _READY_SECONDS = 60
 _POLL_SECONDS = 0.05
@@ -106,7 +106,8 @@ class Supervisor:
 
     def _make_services(self) -> list[Service]:
         self._sms = SmsVendor(self._home)
-        services: list[Service] = [MariaDB(self._home), Redis(self._home), self._sms]
+        self._speech = SpeechVendor(self._home)
+        services: list[Service] = [MariaDB(self._home), Redis(self._home), self._sms, self._speech]
         if not self._opensearch_url:
             services.append(OpenSearch(self._home))
         if not self._engines_only:
@@ -161,7 +162,8 @@ class Supervisor:
             opensearch_url=self._opensearch(),
         )
         sms = deploy.Sms(**self._sms.account)
-        await self._step("template deployed", deploy.deploy(self._home, endpoint_url, stores, sms))
+        speech = deploy.Speech(**self._speech.account)
+        await self._step("template deployed", deploy.deploy(self._home, endpoint_url, stores, sms, speech))
         outputs = await asyncio.to_thread(deploy.read_outputs, endpoint_url)
         migration = asyncio.to_thread(deploy.migrate, endpoint_url, outputs.migration_function)
         await self._step("database migrated", migration)
@@ -193,6 +195,7 @@ class Supervisor:
         }
         self._record["opensearch_url"] = self._opensearch()
         self._record["sms"] = {"inbox_url": self._sms.inbox_url, "account": self._sms.account}
+        self._record["speech"] = self._speech.account
         write_json(self._home.supervisor_file, self._record)
 
     def _welcome(self) -> str:

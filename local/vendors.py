@@ -54,3 +54,39 @@ class SmsVendor(Service):
     def check(self) -> None:
         """Ask for its health."""
         check_http(f"{self.url}/health")
+
+
+class SpeechVendor(Service):
+    """The speech vendor: a recogniser of English on this machine."""
+
+    name = "speech"
+    title = "the speech vendor's stand-in"
+
+    @property
+    def url(self) -> str:
+        """Where it answers, and is told to fail."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def account(self) -> dict[str, str]:
+        """The customer's account there, as the product's secret holds it."""
+        return {
+            "token_url": f"{self.url}/oauth/2.0/token",
+            "recognition_url": f"{self.url}/server_api",
+            "app_id": "local",
+            "api_key": "local",
+            "secret_key": self.home.secret(self.name),
+        }
+
+    def prepare(self) -> None:
+        """Write what the vendor knows of its customer."""
+        known = {name: self.account[name] for name in ("api_key", "secret_key")}
+        write_private(self.home.path / "speech.json", json.dumps(known))
+
+    def command(self) -> list[str]:
+        """Return the server's command line."""
+        return [sys.executable, "-m", "local.speech_vendor", str(self.port), str(self.home.path / "speech.json")]
+
+    def check(self) -> None:
+        """Ask for its health."""
+        check_http(f"{self.url}/health")

@@ -13,6 +13,7 @@ from hongyan.tables import metadata
 from moto import mock_aws
 
 from functions.message.settings import settings as push_settings
+from functions.speech import recognition
 from functions.user import sms
 from local.stack import Stack
 from tests.support.gateway import LambdaContext
@@ -91,6 +92,7 @@ class Deployment:
         self.retrying = consumers["MessageRetry"]
         self.indexing = consumers["UserIndex"]
         self.message_indexing = consumers["MessageIndex"]
+        self.transcribing = consumers["SpeechTranscribe"]
         self._consumers = consumers
 
     def push(self, *, at_most: int = 100) -> list[str]:
@@ -152,6 +154,7 @@ def deployed(engines: Stack, patch: pytest.MonkeyPatch) -> Iterator[Deployment]:
             patch,
             STORES_SECRET_ARN=_secret("stores", addresses),
             SMS_SECRET_ARN=_secret("sms", engines.sms_account),
+            SPEECH_SECRET_ARN=_secret("speech", engines.speech_account),
             EVENTS_TOPIC_ARN=topic_arn,
             CLOUD_MAP_NAMESPACE="hongyan",
             FILES_BUCKET="files",
@@ -238,6 +241,7 @@ def _forget_environment() -> None:
         push_settings,
         rate_limits._limiter,
         sms.sender,
+        recognition.recognizer,
     ):
         made_once.cache_clear()
     discovery.forget()

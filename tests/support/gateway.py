@@ -1,6 +1,7 @@
 """API Gateway in tests without a deployment: its events, handed to the very handlers that the template names."""
 
 import asyncio
+import base64
 import itertools
 import json
 from dataclasses import dataclass, field
@@ -58,7 +59,7 @@ def request(  # noqa: PLR0913  # a request has as many parts
     *,
     token: str | None = None,
     body: Any = None,
-    raw: str | None = None,
+    raw: str | bytes | None = None,
     headers: dict[str, str] | None = None,
     let_in_as: dict[str, str] | None = None,
     address: str = "127.0.0.1",
@@ -101,7 +102,7 @@ def request(  # noqa: PLR0913  # a request has as many parts
 
 
 def _rest_event(
-    method: str, path: str, query: dict[str, str], headers: dict[str, str], body: str | None
+    method: str, path: str, query: dict[str, str], headers: dict[str, str], body: str | bytes | None
 ) -> dict[str, Any]:
     return {
         "resource": path,
@@ -121,9 +122,14 @@ def _rest_event(
             "resourcePath": path,
             "identity": {"userAgent": "tests"},
         },
-        "body": body,
-        "isBase64Encoded": False,
+        # As the template has it for whatever type a body is declared as (BinaryMediaTypes).
+        "body": None if body is None else base64.b64encode(_bytes(body)).decode(),
+        "isBase64Encoded": body is not None,
     }
+
+
+def _bytes(body: str | bytes) -> bytes:
+    return body if isinstance(body, bytes) else body.encode(errors="surrogatepass")
 
 
 def _denied(event: dict[str, Any], context: dict[str, str]) -> Response:

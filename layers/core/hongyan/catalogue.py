@@ -201,6 +201,43 @@ CATALOGUE: dict[str, dict[Language, Words]] = {
         "en": Words("Search not available", "Search is out of reach for the moment; everything else works."),
         "zh": Words("搜索暂不可用", "搜索暂时无法使用，其他功能不受影响。"),
     },
+    "speech_unavailable": {
+        "en": Words("Speech recognition not available", "Nothing can be recognised now. Try again in a while."),
+        "zh": Words("语音识别暂不可用", "暂时无法识别语音，请稍后重试。"),
+    },
+    "audio_empty": {
+        "en": Words("Audio empty", "There is no sound in the audio."),
+        "zh": Words("音频为空", "该音频中没有声音数据。"),
+    },
+    "audio_unreadable": {
+        "en": Words(
+            "Audio not readable",
+            "The audio is damaged, cut off, or not of the type that it is declared as. Record it again.",
+        ),
+        "zh": Words("音频无法读取", "该音频已损坏、不完整，或与声明的类型不符。请重新录制。"),
+    },
+    "audio_too_long": {
+        "en": Words("Audio too long", "Up to 60 seconds of speech are recognised at once."),
+        "zh": Words("音频过长", "一次最多识别 60 秒语音。"),
+    },
+    "audio_unrecognisable": {
+        "en": Words("No words recognised", "Nobody speaks in the audio, or not clearly enough. Record it again."),
+        "zh": Words("未识别到文字", "音频中没有人说话，或语音不够清晰。请靠近麦克风重新录制。"),
+    },
+    "audio_too_large": {
+        "en": Words("Audio too large", "A body holds at most 4 MiB of audio, a file that is recognised 10 MiB."),
+        "zh": Words("音频过大", "请求体最多 4 MiB 音频，用于识别的文件最多 10 MiB。"),
+    },
+    "unsupported_audio": {
+        "en": Words(
+            "Unsupported audio",
+            "Send audio/wav, audio/pcm;rate=16000 or 8000, audio/amr, audio/m4a, audio/mpeg or audio/ogg.",
+        ),
+        "zh": Words(
+            "不支持的音频类型",
+            "请发送 audio/wav、audio/pcm;rate=16000 或 8000、audio/amr、audio/m4a、audio/mpeg 或 audio/ogg。",
+        ),
+    },
     "body_too_large": {
         "en": Words("Body too large", "The body holds at most 128 KiB."),
         "zh": Words("请求体过大", "请求体最多 128 KiB。"),

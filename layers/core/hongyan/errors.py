@@ -14,12 +14,13 @@
     │                           EditWindowOver · RecallWindowOver · MessageRecalled · MessageNotEditable ·
     │                           TooManyReactions
     ├── Gone 410                VerificationCodeExpired · SyncCursorExpired
-    ├── TooLarge 413             BodyTooLarge · FrameTooLarge
-    ├── UnsupportedMediaType 415
-    ├── ValidationFailed 422    SelfFriendship · SelfBlock · VerificationCodeWrong · PhoneNotReachable · FileNotUsable
+    ├── TooLarge 413             BodyTooLarge · FrameTooLarge · AudioTooLarge
+    ├── UnsupportedMediaType 415    UnsupportedAudio
+    ├── ValidationFailed 422    SelfFriendship · SelfBlock · VerificationCodeWrong · PhoneNotReachable · FileNotUsable ·
+    │                           AudioEmpty · AudioUnreadable · AudioTooLong · AudioUnrecognisable
     ├── RateLimited 429
     ├── InternalError 500
-    └── ServiceUnavailable 503  SmsUnavailable · SearchUnavailable
+    └── ServiceUnavailable 503  SmsUnavailable · SearchUnavailable · SpeechUnavailable
 
 The words of each, in both languages, stand in :mod:`hongyan.catalogue` under its code.
 """
@@ -360,11 +361,24 @@ class FrameTooLarge(TooLarge):
     code = "frame_too_large"
 
 
+class AudioTooLarge(TooLarge):
+    """The audio is over 4 MiB as a body, or over 10 MiB as a file."""
+
+    code = "audio_too_large"
+
+
 class UnsupportedMediaType(Problem):
     """The body is not declared as JSON."""
 
     status = 415
     code = "unsupported_media_type"
+
+
+class UnsupportedAudio(Problem):
+    """The audio is declared as something that is not taken."""
+
+    status = 415
+    code = "unsupported_audio"
 
 
 class ValidationFailed(Problem):
@@ -414,6 +428,34 @@ class FileNotUsable(Problem):
     code = "file_not_usable"
 
 
+class AudioEmpty(Problem):
+    """There is no sound: no bytes, or a header and nothing behind it."""
+
+    status = 422
+    code = "audio_empty"
+
+
+class AudioUnreadable(Problem):
+    """The bytes are not what they are declared as, are cut off, or contradict themselves."""
+
+    status = 422
+    code = "audio_unreadable"
+
+
+class AudioTooLong(Problem):
+    """The audio lasts longer than 60 s."""
+
+    status = 422
+    code = "audio_too_long"
+
+
+class AudioUnrecognisable(Problem):
+    """Nobody speaks, or what is said cannot be made out."""
+
+    status = 422
+    code = "audio_unrecognisable"
+
+
 class RateLimited(Problem):
     """Too many of these lately; ``retry_after_seconds`` says when the next is taken."""
 
@@ -454,3 +496,14 @@ class SearchUnavailable(Problem):
     status = 503
     code = "search_unavailable"
     retry_after_seconds = 5
+
+
+class SpeechUnavailable(Problem):
+    """The recogniser is out of reach, refuses us, or has no quota left for us."""
+
+    status = 503
+    code = "speech_unavailable"
+
+    def __init__(self, retry_after_seconds: int = 30) -> None:
+        super().__init__()
+        self.retry_after_seconds = retry_after_seconds

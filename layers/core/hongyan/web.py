@@ -64,10 +64,13 @@ def problems(*kinds: type[Problem]) -> dict[int | str, dict[str, Any]]:
 _PROBLEM_CONTENT = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
 
 
-def create_app(title: str) -> FastAPI:
-    """Return an app that answers in the contract's form, whatever happens inside."""
+def create_app(title: str, *, takes_raw_bodies: bool = False) -> FastAPI:
+    """Return an app that answers in the contract's form, whatever happens inside.
+
+    One that ``takes_raw_bodies`` says itself, route by route, which it takes besides JSON and how large they may be.
+    """
     app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    app.add_middleware(Edge)
+    app.add_middleware(Edge, takes_raw_bodies=takes_raw_bodies)
     app.add_exception_handler(Problem, _answer_problem)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(HTTPException, _answer_http_exception)
@@ -129,8 +132,9 @@ def known_id(text: str, otherwise: type[NotFound]) -> str:
 class Edge:
     """Middleware around everything: request id on every answer, body limits before parsing, no internals in a 500."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, takes_raw_bodies: bool) -> None:
         self.app = app
+        self.takes_raw_bodies = takes_raw_bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -145,23 +149,33 @@ class Edge:
             await send(message)
 
         try:
-            _check_body(request)
+            _check_body(request, takes_raw_bodies=self.takes_raw_bodies)
             await self.app(scope, receive, send_with_request_id)
         except Exception as error:  # noqa: BLE001  # whatever it was, the client gets an answer and the log the rest
             await _problem_response(request, problem_for(error))(scope, receive, send_with_request_id)
 
 
-def _check_body(request: Request) -> None:
+def media_type_of(request: Request) -> str:
+    """Return what the body is declared as, without parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _check_body(request: Request, *, takes_raw_bodies: bool) -> None:
     event = request.scope["aws.event"]
     body: str = event.get("body") or ""
     if not body:
         return
-    size = len(body) * 3 // 4 if event.get("isBase64Encoded") else len(body.encode(errors="surrogatepass"))
-    if size > MAX_BODY_BYTES:
+    is_json = media_type_of(request) == "application/json"
+    if takes_raw_bodies and not is_json:
+        return
+    if _size(body, is_base64=event.get("isBase64Encoded", False)) > MAX_BODY_BYTES:
         raise BodyTooLarge
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
+    if not is_json:
         raise UnsupportedMediaType
+
+
+def _size(body: str, *, is_base64: bool) -> int:
+    return len(body) * 3 // 4 - body[-2:].count("=") if is_base64 else len(body.encode(errors="surrogatepass"))
 
 
 async def _answer_problem(request: Request, error: Exception) -> JSONResponse:

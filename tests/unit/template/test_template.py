@@ -9,6 +9,7 @@ from hongyan.events import EventType
 from hongyan.web import MAX_BODY_BYTES
 
 from functions.message.settings import PushSettings
+from functions.speech import api as speech_api
 from tests.contract.openapi import document
 from tests.support.template import load, resources, rest_routes, template
 
@@ -119,9 +120,34 @@ def test_no_secret_is_an_environment_variable() -> None:
     of_one = [function.get("Environment") for function in FUNCTIONS.values()]
     no_echo = {name for name, parameter in template()["Parameters"].items() if parameter.get("NoEcho")}
 
-    assert no_echo == {"DatabaseUrl", "RedisUrl", "OpenSearchUrl", "SmsAccessKeyId", "SmsAccessKeySecret"}
+    assert no_echo == {
+        "DatabaseUrl",
+        "RedisUrl",
+        "OpenSearchUrl",
+        "SmsAccessKeyId",
+        "SmsAccessKeySecret",
+        "SpeechApiKey",
+        "SpeechSecretKey",
+    }
     assert not any(name in f"{of_all} {of_one}" for name in no_echo)
 
 
-def test_a_body_within_our_limit_is_within_that_of_the_gateway() -> None:
-    assert MAX_BODY_BYTES <= 6 * 1024 * 1024  # AWS quota: what Lambda takes in one synchronous call
+def test_a_body_within_our_limits_is_within_that_of_the_gateway() -> None:
+    most_of_a_call = 6 * 1024 * 1024  # AWS quota: what Lambda takes in one synchronous call
+
+    assert max(MAX_BODY_BYTES, speech_api.MOST_BYTES) * 4 // 3 <= most_of_a_call - 64 * 1024  # base64, and headers
+
+
+def test_a_speech_vendor_that_is_away_is_tried_again_for_an_hour() -> None:
+    queue = QUEUES["SpeechTranscribeQueue"]
+
+    assert queue["VisibilityTimeout"] * queue["RedrivePolicy"]["maxReceiveCount"] == 60 * 60
+    assert queue["MessageRetentionPeriod"] > 60 * 60
+
+
+def test_voice_messages_go_to_the_recogniser_only_if_they_shall() -> None:
+    subscription = template()["Resources"]["SpeechTranscribeSubscription"]
+
+    assert subscription["Condition"] == "TranscribesVoice"
+    assert template()["Conditions"]["TranscribesVoice"] == {"Equals": [{"Ref": "TranscribeVoice"}, "true"]}
+    assert subscription["Properties"]["FilterPolicy"] == {"type": ["message.created"], "message_type": ["voice"]}

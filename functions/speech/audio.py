@@ -1,0 +1,215 @@
+"""Audio as clients send it, checked and made into what recognisers take: 16 kHz, mono, 16 bit, 60 s, no silence.
+
+FFmpeg (through PyAV) decodes. It is told which format to expect and may use no decoder but those that a voice needs, so
+a file chooses neither which of its hundreds of parsers reads it nor makes it open anything else.
+"""
+
+import io
+import re
+import struct
+from array import array
+from collections.abc import Iterator
+from itertools import chain
+from typing import Literal, NamedTuple
+
+import av
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from hongyan.errors import AudioEmpty, AudioTooLong, AudioUnreadable, AudioUnrecognisable, UnsupportedAudio
+
+Format = Literal["wav", "pcm", "amr", "m4a", "mp3", "opus"]
+
+RATE = 16_000
+LONGEST_SECONDS = 60
+
+_BYTES_A_SECOND = RATE * 2
+# Encoders pad the beginning and the end; what is behind 60 s then is silence, or not missed.
+_PADDING_SECONDS = 0.5
+_MOST_BYTES = int((LONGEST_SECONDS + _PADDING_SECONDS) * _BYTES_A_SECOND)
+
+_FORMATS: dict[str, Format] = {
+    "audio/wav": "wav",
+    "audio/wave": "wav",
+    "audio/x-wav": "wav",
+    "audio/vnd.wave": "wav",
+    "audio/pcm": "pcm",
+    "audio/amr": "amr",
+    "audio/amr-wb": "amr",
+    "audio/m4a": "m4a",
+    "audio/x-m4a": "m4a",
+    "audio/mp4": "m4a",
+    "audio/mpeg": "mp3",
+    "audio/mp3": "mp3",
+    "audio/ogg": "opus",
+    "audio/opus": "opus",
+}
+_PCM_RATES = (8_000, 16_000)
+_DEMUXERS: dict[Format, str] = {"wav": "wav", "pcm": "s16le", "amr": "amr", "m4a": "mov", "mp3": "mp3", "opus": "ogg"}
+_DECODERS = "pcm_u8,pcm_s16le,pcm_s24le,pcm_s32le,pcm_f32le,amrnb,amrwb,aac,mp3float,mp3,opus"
+
+# Below and above nothing is a voice, and resampling a second of 1 Hz would make 32 KB of each sample.
+_RATES = range(4_000, 192_001)
+_MOST_CHANNELS = 8
+
+_MARKS: dict[Format, re.Pattern[bytes]] = {
+    "wav": re.compile(rb"RIFF....WAVE", re.DOTALL),
+    "amr": re.compile(rb"#!AMR(-WB)?\n"),
+    "m4a": re.compile(rb"....ftyp", re.DOTALL),
+    "mp3": re.compile(rb"ID3|\xff[\xe0-\xff]"),  # tags, or the word by which MPEG's frames begin
+    "opus": re.compile(rb"OggS"),
+}
+# What raw samples do not begin with: pictures, documents, and what would have said its format.
+_OTHERS = re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF|#!AMR|....ftyp|OggS|ID3|fLaC|PK\x03\x04|%PDF", re.DOTALL)
+_TEXT_LOOKED_AT = 4_096
+
+_UNKNOWN_SIZE = 0x7FFF_0000
+
+# A recording that breaks off lasts less than its header says. Edit lists and padding differ by less than this.
+_SHARE_THAT_MUST_BE_THERE = 0.9
+
+_WINDOW = RATE // 50
+_KEPT_WINDOWS = 10  # 0.2 s around what is said: soft beginnings and ends of words
+_NO_SOUND = 64  # of 32,767
+_SILENCE_SHARE = 0.03  # of the loudest
+
+
+class Declared(NamedTuple):
+    """What a sender says that the audio is; raw samples have a rate, all else says its own."""
+
+    format: Format
+    rate: int | None = None
+
+
+def declared(content_type: str) -> Declared:
+    """Return what a media type says.
+
+    Raises:
+        UnsupportedAudio: it is none that is taken.
+
+    >>> declared("audio/pcm; rate=8000")
+    Declared(format='pcm', rate=8000)
+    """
+    media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
+    kind = _FORMATS.get(media_type)
+    if kind is None:
+        raise UnsupportedAudio
+    if kind != "pcm":
+        return Declared(kind)
+    for rate in _PCM_RATES:
+        if f"rate={rate}" in parameters:
+            return Declared(kind, rate)
+    raise UnsupportedAudio
+
+
+def speech_of(data: bytes, what: Declared) -> bytes:
+    """Return what is said, as samples that a recogniser takes.
+
+    Raises:
+        AudioEmpty: there is no sound in it, not even silence.
+        AudioUnreadable: it is not what it is declared as, is cut off, or contradicts itself.
+        AudioTooLong: it lasts longer than 60 s.
+        AudioUnrecognisable: it is silent.
+
+    """
+    if not data:
+        raise AudioEmpty
+    if not _looks_like(data, what.format):
+        raise AudioUnreadable
+    if what.format == "wav":
+        _check_header(data)
+    samples = _decoded(data, what)
+    if not samples:
+        raise AudioEmpty
+    return _without_silence(samples)
+
+
+def _looks_like(data: bytes, kind: Format) -> bool:
+    """Tell by the first bytes whether it can be what it is declared as."""
+    if kind == "pcm":  # which has no mark, so it is what bears none of others, is whole samples, and no text
+        return len(data) % 2 == 0 and _OTHERS.match(data) is None and not _is_text(data)
+    return _MARKS[kind].match(data) is not None
+
+
+def _is_text(data: bytes) -> bool:
+    head = data[:_TEXT_LOOKED_AT]
+    try:
+        text = head.decode()
+    except UnicodeDecodeError as error:
+        if error.start < len(head) - 3:  # not just a character that was cut in two
+            return False
+        text = head[: error.start].decode()
+    return all(character.isprintable() or character in "\n\r\t" for character in text)
+
+
+def _check_header(data: bytes) -> None:
+    """Check of a WAVE file what FFmpeg takes on trust: its rates agree, and what the header promises is there.
+
+    A program that writes into a pipe cannot know the length, and promises almost 2 GiB or more.
+    """
+    at = 12
+    while at + 8 <= len(data):
+        name, size = struct.unpack_from("<4sI", data, at)
+        at += 8
+        if name == b"fmt " and at + 16 <= len(data):
+            _, _, rate, bytes_a_second, bytes_a_sample = struct.unpack_from("<HHIIH", data, at)
+            if bytes_a_second != rate * bytes_a_sample:
+                raise AudioUnreadable
+        if name == b"data":
+            if len(data) - at < size < _UNKNOWN_SIZE:
+                raise AudioUnreadable
+            return
+        at += size + size % 2
+    raise AudioUnreadable
+
+
+def _decoded(data: bytes, what: Declared) -> bytes:
+    options = {"codec_whitelist": _DECODERS}
+    if what.rate is not None:
+        options |= {"sample_rate": str(what.rate), "ch_layout": "mono"}
+    try:
+        with av.open(io.BytesIO(data), "r", format=_DEMUXERS[what.format], options=options) as container:
+            return _samples(container, what)
+    except (av.FFmpegError, ValueError) as error:  # a ValueError: the rate or the channels change on the way
+        raise AudioUnreadable from error
+
+
+def _samples(container: InputContainer, what: Declared) -> bytes:
+    stream = next(iter(container.streams.audio), None)
+    if stream is None:
+        raise AudioUnreadable
+    samples = bytearray()
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
+    for frame in chain(_frames(container, stream), [None]):  # None: give out what you still hold
+        for part in resampler.resample(frame):
+            samples += memoryview(part.planes[0])[: part.samples * 2]
+        # However long the file says that it is, and however small it is: no more than this is ever in memory.
+        if len(samples) > _MOST_BYTES:
+            raise AudioTooLong
+    if what.format == "m4a" and len(samples) < _promised_seconds(stream) * _BYTES_A_SECOND * _SHARE_THAT_MUST_BE_THERE:
+        raise AudioUnreadable
+    return bytes(samples[: LONGEST_SECONDS * _BYTES_A_SECOND])
+
+
+def _frames(container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame]:
+    for frame in container.decode(stream):
+        if frame.sample_rate not in _RATES or frame.layout.nb_channels > _MOST_CHANNELS:
+            raise AudioUnreadable
+        yield frame
+
+
+def _promised_seconds(stream: AudioStream) -> float:
+    return 0.0 if stream.duration is None or stream.time_base is None else float(stream.duration * stream.time_base)
+
+
+def _without_silence(samples: bytes) -> bytes:
+    """Cut off the silence before and after what is said; pauses between words stay."""
+    values = array("h", samples)
+    windows = [values[at : at + _WINDOW] for at in range(0, len(values), _WINDOW)]
+    peaks = [max(abs(max(window)), abs(min(window))) for window in windows]
+    silence = max(_NO_SOUND, max(peaks) * _SILENCE_SHARE)
+    loud = [n for n, peak in enumerate(peaks) if peak > silence]
+    if not loud:
+        raise AudioUnrecognisable
+    first, last = max(0, loud[0] - _KEPT_WINDOWS), loud[-1] + _KEPT_WINDOWS
+    return samples[first * _WINDOW * 2 : (last + 1) * _WINDOW * 2]
