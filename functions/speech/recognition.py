@@ -22,7 +22,7 @@ from hongyan.errors import (
     SpeechUnavailable,
 )
 from hongyan.observability import logger
-from pydantic import AfterValidator, BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings
 from requests.adapters import HTTPAdapter
 from requests.exceptions import ChunkedEncodingError, InvalidJSONError, SSLError
@@ -198,12 +198,16 @@ class _Token(BaseModel):
     expires_in: int
 
 
+# A minute of speech is some hundred characters; what is longer than any message is no answer.
+Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=5_000)]
+
+
 class _Answer(BaseModel):
     """The recogniser's answer, or its gateway's. One that names no code at all is none."""
 
     err_no: int = -1
     error_code: int | None = None
-    result: list[str] = []
+    result: list[Text] = []
 
 
 class _Tokens:
@@ -266,7 +270,7 @@ class _Client(AipSpeech):  # type: ignore[misc]  # untyped
         answer = self.asr(speech, "pcm", RATE, {"dev_pid": model})
         if "result" not in answer:  # the SDK's own word for a time-out
             raise requests.Timeout
-        return "".join(answer["result"]).strip()
+        return next(iter(answer["result"]), "")  # the others are what it may have been as well
 
     def _fetch_token(self) -> _Token:
         try:

@@ -7,14 +7,17 @@ import wave
 from array import array
 from functools import cache
 from itertools import chain
+from typing import Any
 
 import av
 import boto3
 import sqlalchemy as sa
-from hongyan import stores
+from hongyan import stores, timeline
 from hongyan.clock import now
 from hongyan.ids import new_id
+from hongyan.schemas import Message
 from hongyan.tables import files
+from hongyan.unit_of_work import UnitOfWork, perform
 
 from tests.support.people import Person
 
@@ -111,3 +114,30 @@ def an_uploaded(
             )
         )
     return file_id
+
+
+def a_voice_message(sender: Person, conversation_id: str, file_id: str, **content: Any) -> int:
+    """Let somebody have sent a recording, and return the message's seq."""
+    return perform(lambda unit: _append(unit, sender.id, conversation_id, file_id, content))
+
+
+def _append(unit: UnitOfWork, sender_id: str, conversation_id: str, file_id: str, content: dict[str, Any]) -> int:
+    place = timeline.lock(unit.connection, conversation_id, sender_id)
+    assert place is not None
+    message_id = new_id()
+    what = {"file_id": file_id, "duration_ms": 1_000, "transcript": None, "name": "voice.wav", "mime": "audio/wav"}
+    message = Message(
+        id=message_id,
+        conversation_id=conversation_id,
+        seq=place.last_seq + 1,
+        client_id=message_id,
+        sender_id=sender_id,
+        type="voice",
+        content={**what, "size": 1, **content},
+        reply_to_seq=None,
+        mentions=[],
+        created_at=timeline.moment(place),
+        change_seq=place.change_seq + 1,
+    )
+    timeline.append(unit, place, message, bytes(32))
+    return message.seq
