@@ -24,6 +24,7 @@ _CORE = (
 )
 _WEB = ("fastapi", "mangum")
 _ACCOUNT = ("argon2", "phonenumbers")
+_SPEECH = ("aip", "av")
 
 # Each handler's module, and what it cannot do without.
 FUNCTIONS = {
@@ -39,6 +40,8 @@ FUNCTIONS = {
     "functions.message.socket": (*_CORE, "limits.strategies"),
     "functions.message.push": (*_CORE, "aws_lambda_powertools.utilities.batch"),
     "functions.message.sweep": _CORE,
+    "functions.speech.api": (*_CORE, *_WEB, *_SPEECH, "limits.strategies"),
+    "functions.speech.transcribe": (*_CORE, *_SPEECH, "limits.strategies", "aws_lambda_powertools.utilities.batch"),
     "functions.ws_connect.authorizer": _CORE,
     "functions.ws_connect.connect": _CORE,
     "functions.ws_connect.sweep": _CORE,

@@ -89,6 +89,8 @@ MAY_WHAT = {
     "GET /v1/conversations/{conversation_id}/messages/{seq}/receipts": "401 404 200 200 200 200 200 200",
     "PUT /v1/conversations/{conversation_id}/messages/{seq}/reactions/{emoji}": "401 404 403 403 403 200 200 200",
     "DELETE /v1/conversations/{conversation_id}/messages/{seq}/reactions/{emoji}": "401 404 403 403 403 200 200 200",
+    # Speech. The owner's upload is a picture.
+    "POST /v1/speech/recognitions": "401 404 404 404 404 404 404 422",
 }
 
 _numbers = itertools.count(random.randrange(10**6))
@@ -187,6 +189,7 @@ class World:
             "POST /v1/conversations/{conversation_id}/members": lambda: {"user_ids": [self.new_friend.id]},
             "PATCH /v1/conversations/{conversation_id}/members/{user_id}": lambda: {"role": "member"},
             "PUT /v1/conversations/{conversation_id}/owner": lambda: {"user_id": self.other_admin.id},
+            "POST /v1/speech/recognitions": lambda: {"file_id": self.file_id},
             "POST /v1/conversations/{conversation_id}/messages": lambda: a_text("hello"),
             "PUT /v1/conversations/{conversation_id}/read": lambda: {"seq": 1},
             "PATCH /v1/conversations/{conversation_id}/messages/{seq}": lambda: {"content": {"text": "edited"}},
