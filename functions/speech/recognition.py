@@ -28,7 +28,7 @@ from requests.adapters import HTTPAdapter
 from requests.exceptions import ChunkedEncodingError, InvalidJSONError, SSLError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
 
-from functions.speech.audio import RATE
+from functions.speech.samples import RATE
 
 Language = Literal["zh", "en"]
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
-from hongyan import rate_limits, timeline
+from hongyan import audio, rate_limits, timeline
 from hongyan.errors import (
     AudioEmpty,
     AudioTooLarge,
@@ -23,7 +23,7 @@ from hongyan.events import Event
 from hongyan.observability import logger
 from hongyan.unit_of_work import UnitOfWork, perform, read
 
-from functions.speech import audio, recognition, recordings, repository
+from functions.speech import recognition, recordings, repository, samples
 from functions.speech.recognition import SpeechRecognizer
 
 TRANSCRIPTS_A_DAY = rate_limits.at_most(200, 24 * 60 * 60, "transcripts")
@@ -84,7 +84,7 @@ def transcribe(voice: _Voice, recognizer: SpeechRecognizer) -> None:
 def _text(voice: _Voice, recognizer: SpeechRecognizer) -> str:
     """Return what is said, and nothing if nobody speaks or nothing can be made out."""
     try:
-        speech = audio.speech_of(recordings.fetch(voice.file_id), audio.declared(voice.mime))
+        speech = samples.speech_of(recordings.fetch(voice.file_id), audio.declared(voice.mime))
         return _recognized(speech, recognizer)
     except AudioUnrecognisable:
         return ""

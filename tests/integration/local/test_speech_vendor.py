@@ -5,8 +5,9 @@ from typing import Any
 
 import httpx
 import pytest
+from hongyan.audio import declared
 
-from functions.speech.audio import declared, speech_of
+from functions.speech.samples import speech_of
 from local.stack import Stack
 from tests.support.recordings import WORDS, spoken, tone
 

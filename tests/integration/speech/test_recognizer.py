@@ -7,11 +7,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hongyan.audio import declared
 from hongyan.errors import AudioTooLong, AudioUnrecognisable, Problem, SpeechUnavailable
 
 from functions.speech import recognition
-from functions.speech.audio import declared, speech_of
 from functions.speech.recognition import BaiduRecognizer, SpeechAccount, _Token, _Tokens
+from functions.speech.samples import speech_of
 from tests.support.recordings import WORDS, spoken
 
 Calls = Callable[[], dict[str, int]]

@@ -5,6 +5,7 @@ import tracemalloc
 from array import array
 
 import pytest
+from hongyan.audio import Declared, declared
 from hongyan.errors import (
     AudioEmpty,
     AudioTooLong,
@@ -14,7 +15,7 @@ from hongyan.errors import (
     UnsupportedAudio,
 )
 
-from functions.speech.audio import Declared, declared, speech_of
+from functions.speech.samples import speech_of
 from tests.support.recordings import MIMES, converted, raw, spoken, tone, waved
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(2_000)

@@ -1,4 +1,4 @@
-"""Audio as clients send it, checked and made into what recognisers take: 16 kHz, mono, 16 bit, 60 s, no silence.
+"""Audio as clients send it: what it is declared as, and its frames.
 
 FFmpeg (through PyAV) decodes. It is told which format to expect and may use no decoder but those that a voice needs, so
 a file chooses neither which of its hundreds of parsers reads it nor makes it open anything else.
@@ -7,26 +7,17 @@ a file chooses neither which of its hundreds of parsers reads it nor makes it op
 import io
 import re
 import struct
-from array import array
 from collections.abc import Iterator
-from itertools import chain
 from typing import Literal, NamedTuple
 
 import av
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from hongyan.errors import AudioEmpty, AudioTooLong, AudioUnreadable, AudioUnrecognisable, UnsupportedAudio
+
+from hongyan.errors import AudioEmpty, AudioUnreadable, UnsupportedAudio
 
 Format = Literal["wav", "pcm", "amr", "m4a", "mp3", "opus"]
-
-RATE = 16_000
-LONGEST_SECONDS = 60
-
-_BYTES_A_SECOND = RATE * 2
-# Encoders pad the beginning and the end; what is behind 60 s then is silence, or not missed.
-_PADDING_SECONDS = 0.5
-_MOST_BYTES = int((LONGEST_SECONDS + _PADDING_SECONDS) * _BYTES_A_SECOND)
 
 _FORMATS: dict[str, Format] = {
     "audio/wav": "wav",
@@ -68,11 +59,6 @@ _UNKNOWN_SIZE = 0x7FFF_0000
 # A recording that breaks off lasts less than its header says. Edit lists and padding differ by less than this.
 _SHARE_THAT_MUST_BE_THERE = 0.9
 
-_WINDOW = RATE // 50
-_KEPT_WINDOWS = 10  # 0.2 s around what is said: soft beginnings and ends of words
-_NO_SOUND = 64  # of 32,767
-_SILENCE_SHARE = 0.03  # of the loudest
-
 
 class Declared(NamedTuple):
     """What a sender says that the audio is; raw samples have a rate, all else says its own."""
@@ -102,14 +88,12 @@ def declared(content_type: str) -> Declared:
     raise UnsupportedAudio
 
 
-def speech_of(data: bytes, what: Declared) -> bytes:
-    """Return what is said, as samples that a recogniser takes.
+def frames(data: bytes, what: Declared) -> Iterator[AudioFrame]:
+    """Yield what is heard, frame by frame: however long a recording says that it is, no more is in memory.
 
     Raises:
         AudioEmpty: there is no sound in it, not even silence.
         AudioUnreadable: it is not what it is declared as, is cut off, or contradicts itself.
-        AudioTooLong: it lasts longer than 60 s.
-        AudioUnrecognisable: it is silent.
 
     """
     if not data:
@@ -118,10 +102,30 @@ def speech_of(data: bytes, what: Declared) -> bytes:
         raise AudioUnreadable
     if what.format == "wav":
         _check_header(data)
-    samples = _decoded(data, what)
-    if not samples:
+    options = {"codec_whitelist": _DECODERS}
+    if what.rate is not None:
+        options |= {"sample_rate": str(what.rate), "ch_layout": "mono"}
+    try:
+        with av.open(io.BytesIO(data), "r", format=_DEMUXERS[what.format], options=options) as container:
+            yield from _checked(container, what)
+    except (av.FFmpegError, ValueError) as error:  # a ValueError: the rate or the channels change on the way
+        raise AudioUnreadable from error
+
+
+def _checked(container: InputContainer, what: Declared) -> Iterator[AudioFrame]:
+    stream = next(iter(container.streams.audio), None)
+    if stream is None:
+        raise AudioUnreadable
+    seconds = 0.0
+    for frame in container.decode(stream):
+        if frame.sample_rate not in _RATES or frame.layout.nb_channels > _MOST_CHANNELS:
+            raise AudioUnreadable
+        seconds += frame.samples / frame.sample_rate
+        yield frame
+    if seconds == 0:
         raise AudioEmpty
-    return _without_silence(samples)
+    if what.format == "m4a" and seconds < _promised_seconds(stream) * _SHARE_THAT_MUST_BE_THERE:
+        raise AudioUnreadable
 
 
 def _looks_like(data: bytes, kind: Format) -> bool:
@@ -163,53 +167,5 @@ def _check_header(data: bytes) -> None:
     raise AudioUnreadable
 
 
-def _decoded(data: bytes, what: Declared) -> bytes:
-    options = {"codec_whitelist": _DECODERS}
-    if what.rate is not None:
-        options |= {"sample_rate": str(what.rate), "ch_layout": "mono"}
-    try:
-        with av.open(io.BytesIO(data), "r", format=_DEMUXERS[what.format], options=options) as container:
-            return _samples(container, what)
-    except (av.FFmpegError, ValueError) as error:  # a ValueError: the rate or the channels change on the way
-        raise AudioUnreadable from error
-
-
-def _samples(container: InputContainer, what: Declared) -> bytes:
-    stream = next(iter(container.streams.audio), None)
-    if stream is None:
-        raise AudioUnreadable
-    samples = bytearray()
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
-    for frame in chain(_frames(container, stream), [None]):  # None: give out what you still hold
-        for part in resampler.resample(frame):
-            samples += memoryview(part.planes[0])[: part.samples * 2]
-        # However long the file says that it is, and however small it is: no more than this is ever in memory.
-        if len(samples) > _MOST_BYTES:
-            raise AudioTooLong
-    if what.format == "m4a" and len(samples) < _promised_seconds(stream) * _BYTES_A_SECOND * _SHARE_THAT_MUST_BE_THERE:
-        raise AudioUnreadable
-    return bytes(samples[: LONGEST_SECONDS * _BYTES_A_SECOND])
-
-
-def _frames(container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame]:
-    for frame in container.decode(stream):
-        if frame.sample_rate not in _RATES or frame.layout.nb_channels > _MOST_CHANNELS:
-            raise AudioUnreadable
-        yield frame
-
-
 def _promised_seconds(stream: AudioStream) -> float:
     return 0.0 if stream.duration is None or stream.time_base is None else float(stream.duration * stream.time_base)
-
-
-def _without_silence(samples: bytes) -> bytes:
-    """Cut off the silence before and after what is said; pauses between words stay."""
-    values = array("h", samples)
-    windows = [values[at : at + _WINDOW] for at in range(0, len(values), _WINDOW)]
-    peaks = [max(abs(max(window)), abs(min(window))) for window in windows]
-    silence = max(_NO_SOUND, max(peaks) * _SILENCE_SHARE)
-    loud = [n for n, peak in enumerate(peaks) if peak > silence]
-    if not loud:
-        raise AudioUnrecognisable
-    first, last = max(0, loud[0] - _KEPT_WINDOWS), loud[-1] + _KEPT_WINDOWS
-    return samples[first * _WINDOW * 2 : (last + 1) * _WINDOW * 2]
