@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from hongyan.profiles import profile_columns
 from hongyan.schemas import Role
-from hongyan.tables import conversations, files, friendships, members, users
+from hongyan.tables import conversations, friendships, members, users
 from hongyan.timeline import Place
 from sqlalchemy.dialects.mysql import insert
 
@@ -96,11 +96,6 @@ def find_card(connection: sa.Connection, conversation_id: str) -> Row:
         conversations.c.name, conversations.c.announcement, conversations.c.avatar_file_id
     )
     return connection.execute(statement.where(conversations.c.id == conversation_id)).one()
-
-
-def lock_file(connection: sa.Connection, file_id: str) -> Row | None:
-    """Lock and return what is known of an upload: it is not deleted while it becomes an avatar."""
-    return connection.execute(sa.select(files).where(files.c.id == file_id).with_for_update()).first()
 
 
 def list_present_ids(connection: sa.Connection, conversation_id: str, user_ids: Collection[str]) -> set[str]:

@@ -8,13 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from hongyan import timeline
+from hongyan import files, timeline
 from hongyan.cards import find_card, find_views
 from hongyan.clock import now
 from hongyan.errors import (
     ConversationNotFound,
-    FileNotFound,
-    FileNotUsable,
     GroupDissolved,
     GroupFull,
     MemberNotFound,
@@ -216,8 +214,7 @@ def _change_card(unit: UnitOfWork, user_id: str, conversation_id: str, change: G
         if value != card[name] and (value is not None or name == "avatar_file_id")
     }
     if changed:
-        _check_avatar(unit, user_id, changed.get("avatar_file_id"))
-        repository.set_group(unit.connection, conversation_id, **changed)
+        _change_group(unit, user_id, conversation_id, changed, card["avatar_file_id"])
     for name, value in changed.items():
         place = timeline.note(unit, place, _TOLD_AS[name], **{name: value})
     if changed and (place.member_count or 0) <= SMALL_GROUP:
@@ -226,14 +223,15 @@ def _change_card(unit: UnitOfWork, user_id: str, conversation_id: str, change: G
     return find_card(unit.connection, user_id, conversation_id)
 
 
-def _check_avatar(unit: UnitOfWork, user_id: str, file_id: str | None) -> None:
-    if file_id is None:
-        return
-    file = repository.lock_file(unit.connection, file_id)
-    if file is None or file.owner_id != user_id:
-        raise FileNotFound
-    if file.completed_at is None or file.purpose != "avatar":
-        raise FileNotUsable
+def _change_group(
+    unit: UnitOfWork, user_id: str, conversation_id: str, changed: dict[str, Any], old_avatar_id: str | None
+) -> None:
+    avatar_id = changed.get("avatar_file_id")
+    if avatar_id is not None:
+        files.use(unit.connection, user_id, avatar_id, "avatar")
+    repository.set_group(unit.connection, conversation_id, **changed)
+    if "avatar_file_id" in changed:
+        files.release_avatar(unit.connection, old_avatar_id)
 
 
 def _dissolve(unit: UnitOfWork, user_id: str, conversation_id: str) -> None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from hongyan import feed, timeline
+from hongyan import feed, files, timeline
 from hongyan.clock import now
 from hongyan.errors import (
     ConversationNotFound,
@@ -33,7 +33,7 @@ from hongyan.timeline import Place
 from hongyan.unit_of_work import UnitOfWork, perform, read
 
 from functions.message import repository, sending
-from functions.message.schemas import Edited, Forward, Forwarded, NewMessage, Reader, TextContent
+from functions.message.schemas import NEW_MESSAGE, Edited, Forward, Forwarded, Reader
 
 EDIT_WINDOW = timedelta(minutes=15)
 RECALL_WINDOW = timedelta(minutes=2)
@@ -204,6 +204,7 @@ def _recall(unit: UnitOfWork, user_id: str, conversation_id: str, seq: int) -> M
         raise RecallWindowOver
     repository.delete_reactions(unit.connection, conversation_id, seq)
     repository.forget_request(unit.connection, conversation_id, seq)
+    files.detach(unit.connection, conversation_id, seq, seq)
     return _change(
         unit, place, message, content={}, mentions=[], reactions=[], recalled_at=now(), recalled_seq=message.seq
     )
@@ -299,13 +300,10 @@ def _forward(unit: UnitOfWork, user_id: str, conversation_id: str, seq: int, wan
 def _send_on(unit: UnitOfWork, place: Place | None, message: Message, client_id: str) -> sending.Sent:
     if place is None:
         raise ConversationNotFound
-    draft = NewMessage(
-        client_id=_client_id_in(place.conversation_id, client_id),
-        type="text",
-        content=TextContent.model_validate(message.content),
-        mentions=[],
-    )
-    return sending.send_to(unit, place, draft)
+    shown = {"text": message.content["text"]} if message.type == "text" else {"file_id": message.content["file_id"]}
+    own_client_id = _client_id_in(place.conversation_id, client_id)
+    draft = NEW_MESSAGE.validate_python({"client_id": own_client_id, "type": message.type, "content": shown})
+    return sending.send_to(unit, place, draft, message.content)
 
 
 def _client_id_in(conversation_id: str, client_id: str) -> str:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from hongyan import files
 from hongyan.clock import now
 from hongyan.events import UsersAudience, event
 from hongyan.observability import logger
@@ -67,6 +68,7 @@ def _empty(unit: UnitOfWork, conversation_id: str, cutoff: datetime) -> int:
         return 0
     seqs = repository.list_full(unit.connection, conversation_id, settled, until)
     repository.empty(unit.connection, conversation_id, extent, until, now())
+    files.detach(unit.connection, conversation_id, settled + 1, until)
     nobody = UsersAudience(user_ids=[])  # it is for the search index
     for seq in seqs:
         unit.announce(event("message.updated", nobody, message={"conversation_id": conversation_id, "seq": seq}))

@@ -1,6 +1,6 @@
 """What the message module takes and answers (contract, Message)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from hongyan.clock import Timestamp
 from hongyan.ids import Id
@@ -20,7 +20,7 @@ from hongyan.schemas import (
     User,
     distinct,
 )
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag, TypeAdapter
 
 # Ids of members, or `all` for everyone, by who may.
 Mentions = Annotated[list[Id | Literal["all"]], Field(max_length=100)]
@@ -32,14 +32,58 @@ class TextContent(RequestBody):
     text: MessageText
 
 
-class NewMessage(RequestBody):
-    """POST .../messages. ``client_id`` makes sending idempotent: the same one again is the same message."""
+class FileContent(RequestBody):
+    """The content of an image or a file: a completed upload of the sender's, for that purpose."""
+
+    file_id: Id
+
+
+class VoiceContent(FileContent):
+    """The content of a voice message. The length that is kept is the recording's; one that is another is refused."""
+
+    duration_ms: Annotated[int, Field(ge=0)] | None = None
+
+
+class _New(RequestBody):
+    """``client_id`` makes sending idempotent: the same one again is the same message."""
 
     client_id: ClientKey
-    type: Literal["text"]
-    content: TextContent
     reply_to_seq: Seq | None = None
     mentions: Annotated[Mentions, Field(default_factory=list)]
+
+
+class NewText(_New):
+    """A text to send."""
+
+    type: Literal["text"]
+    content: TextContent
+
+
+class NewFile(_New):
+    """A picture or a file to send."""
+
+    type: Literal["image", "file"]
+    content: FileContent
+
+
+class NewVoice(_New):
+    """A recording to send."""
+
+    type: Literal["voice"]
+    content: VoiceContent
+
+
+def _form(value: Any) -> str:
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return {"image": "<file>", "file": "<file>", "voice": "<voice>"}.get(str(kind), "<text>")
+
+
+# POST .../messages.
+NewMessage = Annotated[
+    Annotated[NewText, Tag("<text>")] | Annotated[NewFile, Tag("<file>")] | Annotated[NewVoice, Tag("<voice>")],
+    Discriminator(_form),
+]
+NEW_MESSAGE: TypeAdapter[NewMessage] = TypeAdapter(NewMessage)
 
 
 class Edited(RequestBody):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from hongyan import rate_limits, timeline
+from hongyan import files, rate_limits, timeline
 from hongyan.errors import (
     ClientIdConflict,
     ConversationNotFound,
@@ -25,9 +25,12 @@ from hongyan.unit_of_work import UnitOfWork, perform
 from sqlalchemy.exc import IntegrityError
 
 from functions.message import repository
-from functions.message.schemas import NewMessage
+from functions.message.schemas import NewMessage, NewText
 
 EVERYONE = "all"
+
+# A recorder measures a length by its clock, and the encoder pads.
+_LONGER_BY_MS = 1_000
 
 # 40 a second for half a minute: twice what one connection may send, and more than anybody types.
 SENDING = rate_limits.at_most(1_200, 30, "sending")
@@ -66,11 +69,14 @@ def take_turn(sender_id: str, address: str, messages: int = 1) -> None:
         rate_limits.take_if_counted(SENDING_FROM_ADDRESS, rate_limits.subscriber(address))
 
 
-def send_to(unit: UnitOfWork, place: Place, draft: NewMessage) -> Sent:
+def send_to(unit: UnitOfWork, place: Place, draft: NewMessage, forwarded: dict[str, Any] | None = None) -> Sent:
     """Store a message of whose locked place it is, unless its ``client_id`` shows that this was done before.
+
+    ``forwarded`` is the content of another message, when this one passes it on.
 
     Raises:
         ClientIdConflict: the sender has used the ``client_id`` for another message.
+        FileNotFound, FileNotUsable: it refers to no completed upload of the sender's for such a message.
         NotPermitted: the sender may not mention everyone.
         ValidationFailed: it replies to a seq that the sender cannot read, or mentions somebody who is not there.
         Problem: as :func:`check_may_send`.
@@ -86,7 +92,8 @@ def send_to(unit: UnitOfWork, place: Place, draft: NewMessage) -> Sent:
         raise ValidationFailed.at(["body", "reply_to_seq"], "there is no such message")
     check_mentions(unit.connection, place, draft.mentions)
 
-    message = _new_message(place, draft)
+    content = _content(unit.connection, sender_id, draft, forwarded)
+    message = _new_message(place, draft, content)
     try:
         timeline.append(unit, place, message, request_hash)
     except IntegrityError:
@@ -94,6 +101,8 @@ def send_to(unit: UnitOfWork, place: Place, draft: NewMessage) -> Sent:
         if first is None:
             raise
         return _sent_before(first, request_hash)
+    if "file_id" in content:
+        files.attach(unit.connection, content["file_id"], place.conversation_id, message.seq)
     return Sent(message, is_new=True)
 
 
@@ -146,7 +155,38 @@ def _sent_before(first: sa.Row[Any], request_hash: bytes) -> Sent:
     return Sent(repository.message(first), is_new=False)
 
 
-def _new_message(place: Place, draft: NewMessage) -> Message:
+def _content(
+    connection: sa.Connection, sender_id: str, draft: NewMessage, forwarded: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Return what a message holds: a text as it was given, and of an upload what is known of it."""
+    if forwarded is not None:
+        return _passed_on(connection, forwarded)
+    if isinstance(draft, NewText):
+        return draft.content.model_dump()
+    file = files.use(connection, sender_id, draft.content.file_id, draft.type)
+    content = {"file_id": file.id, "name": file.name, "mime": file.mime, "size": file.size}
+    match draft.type:
+        case "image":
+            return content | {"width": file.width, "height": file.height, "thumbnail": file.thumbnails}
+        case "voice":
+            _check_duration(draft.content.duration_ms, file.duration_ms)
+            return content | {"duration_ms": file.duration_ms, "transcript": None}
+        case "file":
+            return content
+
+
+def _check_duration(said: int | None, heard: int) -> None:
+    if said is not None and abs(said - heard) > _LONGER_BY_MS:
+        raise ValidationFailed.at(["body", "content", "duration_ms"], f"the recording lasts {heard} ms")
+
+
+def _passed_on(connection: sa.Connection, content: dict[str, Any]) -> dict[str, Any]:
+    if "file_id" in content:
+        files.use_again(connection, content["file_id"])
+    return content
+
+
+def _new_message(place: Place, draft: NewMessage, content: dict[str, Any]) -> Message:
     return Message(
         id=new_id(),
         conversation_id=place.conversation_id,
@@ -154,7 +194,7 @@ def _new_message(place: Place, draft: NewMessage) -> Message:
         client_id=draft.client_id,
         sender_id=place.user_id,
         type=draft.type,
-        content=draft.content.model_dump(),
+        content=content,
         reply_to_seq=draft.reply_to_seq,
         mentions=draft.mentions,
         created_at=timeline.moment(place),

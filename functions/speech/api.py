@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Query, Request
+from fastapi import Query, Request
 from hongyan.errors import (
     AudioEmpty,
     AudioTooLarge,
@@ -20,7 +20,7 @@ from hongyan.errors import (
     ValidationFailed,
 )
 from hongyan.validation import field_errors
-from hongyan.web import Caller, create_app, lambda_handler, media_type_of, problems
+from hongyan.web import Caller, RawBody, create_app, lambda_handler, media_type_of, problems
 from pydantic import ValidationError
 
 from functions.speech import recognition, service
@@ -47,11 +47,6 @@ _BODY: dict[str, Any] = {
         },
     }
 }
-
-
-async def whole_body(request: Request) -> bytes:
-    """Return the body as it came."""
-    return await request.body()
 
 
 app = create_app("speech", takes_raw_bodies=True)
@@ -81,7 +76,7 @@ handler = lambda_handler(app)
 def recognize(
     caller: Caller,
     request: Request,
-    body: Annotated[bytes, Depends(whole_body)],
+    body: RawBody,
     language: Annotated[Language, Query(description="Of audio in the body; an upload's stands beside its id.")] = "zh",
 ) -> Recognized:
     """Return what is said in an upload, or in the body: in Mandarin (`zh`, which knows some English) or English."""

@@ -10,7 +10,6 @@ from hongyan.clock import now
 from hongyan.tables import (
     blocks,
     conversations,
-    files,
     friend_requests,
     friendships,
     members,
@@ -196,11 +195,6 @@ def leave_everybody(connection: sa.Connection, user_id: str, at: datetime) -> No
         .values(status="withdrawn", pending=None, decided_at=at)
     )
     connection.execute(sa.delete(blocks).where(blocks.c.user_id == user_id))
-
-
-def lock_file(connection: sa.Connection, file_id: str) -> Row | None:
-    """Lock and return what is known of an upload: it is not deleted while it becomes an avatar."""
-    return connection.execute(sa.select(files).where(files.c.id == file_id).with_for_update()).first()
 
 
 def find_code(connection: sa.Connection, code_id: str) -> Row | None:

@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from hongyan import feed, rate_limits
+from hongyan import feed, files, rate_limits
 from hongyan.clock import now
 from hongyan.errors import (
     CredentialsInvalid,
-    FileNotFound,
-    FileNotUsable,
     OwnerMustHandOver,
     PhoneNotRegistered,
     PhoneTaken,
@@ -271,13 +269,14 @@ def _change_profile(unit: UnitOfWork, user_id: str, values: dict[str, Any]) -> S
 
 
 def _change_avatar(unit: UnitOfWork, user_id: str, file_id: str | None) -> Self:
+    user = repository.lock_user(unit.connection, user_id)
+    if user is None:
+        raise UserNotFound
     if file_id is not None:
-        file = repository.lock_file(unit.connection, file_id)
-        if file is None or file.owner_id != user_id:
-            raise FileNotFound
-        if file.completed_at is None or file.purpose != "avatar":
-            raise FileNotUsable
-    return _change_profile(unit, user_id, {"avatar_file_id": file_id})
+        files.use(unit.connection, user_id, file_id, "avatar")
+    shown = _change_profile(unit, user_id, {"avatar_file_id": file_id})
+    files.release_avatar(unit.connection, user.avatar_file_id)
+    return shown
 
 
 def _close_account(unit: UnitOfWork, user_id: str) -> list[logins.EndedSession]:
@@ -303,6 +302,7 @@ def _close_account(unit: UnitOfWork, user_id: str) -> list[logins.EndedSession]:
         last_seen_at=None,
         closed_at=now(),
     )
+    files.release_avatar(unit.connection, user.avatar_file_id)
     _announce_change(unit, row, UsersAudience(user_ids=friend_ids))
     feed.note(unit.connection, friend_ids, "friend", user_id)
     feed.note_for_peers(unit.connection, user_id)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+import boto3
 import httpx
 import pytest
 import redis
@@ -102,3 +103,11 @@ def vendor_fault(engines: Stack) -> Iterator[Callable[[str], None]]:
 
     yield fail
     httpx.delete(url).raise_for_status()
+
+
+@pytest.fixture
+def bucket(deployment: Deployment) -> Iterator[None]:
+    bucket = boto3.resource("s3").create_bucket(Bucket="files")
+    yield
+    bucket.objects.delete()
+    bucket.delete()

@@ -14,7 +14,7 @@ from tests.support.gateway import LambdaContext, Response, request
 from tests.support.groups import a_group, remove
 from tests.support.people import PASSWORD, Person, a_device, a_text
 from tests.support.template import load
-from tests.support.uploads import an_upload
+from tests.support.uploads import a_picture, an_upload, completed
 
 People = Callable[[str], Person]
 
@@ -89,6 +89,15 @@ MAY_WHAT = {
     "GET /v1/conversations/{conversation_id}/messages/{seq}/receipts": "401 404 200 200 200 200 200 200",
     "PUT /v1/conversations/{conversation_id}/messages/{seq}/reactions/{emoji}": "401 404 403 403 403 200 200 200",
     "DELETE /v1/conversations/{conversation_id}/messages/{seq}/reactions/{emoji}": "401 404 403 403 403 200 200 200",
+    # Files. The owner's upload is a picture that is no avatar, and nobody was sent it.
+    "POST /v1/files": "401 201 201 201 201 201 201 201",
+    "POST /v1/files/batch-get": OWN,
+    "GET /v1/files/{file_id}": "401 404 404 404 404 404 404 200",
+    "GET /v1/files/{file_id}/upload": "401 404 404 404 404 404 404 404",  # it is complete
+    "POST /v1/files/{file_id}/complete": "401 404 404 404 404 404 404 200",
+    "PUT /v1/files/{file_id}/content": "401 404 404 404 404 404 404 200",
+    "GET /v1/files/{file_id}/content": "401 404 404 404 404 404 404 200",
+    "DELETE /v1/files/{file_id}": "401 404 404 404 404 404 404 204",
     # Speech. The owner's upload is a picture.
     "POST /v1/speech/recognitions": "401 404 404 404 404 404 404 422",
 }
@@ -105,6 +114,7 @@ class World:
     seqs: dict[str, int]
     request_id: str
     file_id: str
+    image_id: str
     export_id: str
     other_admin: Person
     new_friend: Person
@@ -127,7 +137,10 @@ class World:
         owner.put(f"/v1/blocks/{people['blocked'].id}")
         conversations = dict.fromkeys(ROLES, group_id) | singles
         request_id, export_id = person("asker").ask(owner), owner.post("/v1/exports").json["id"]
-        return cls(people, conversations, seqs, request_id, an_upload(owner), export_id, other_admin, new_friend)
+        image_id = completed(owner, a_picture(), purpose="image")["id"]
+        return cls(
+            people, conversations, seqs, request_id, an_upload(owner), image_id, export_id, other_admin, new_friend
+        )
 
     def ask(self, endpoint: str, role: str) -> Response:
         method, _, path = endpoint.partition(" ")
@@ -150,6 +163,7 @@ class World:
     def things(self, role: str, endpoint: str) -> dict[str, str]:
         about_member = "/members/" in endpoint
         return {
+            "file_id": self.image_id,
             "session_id": self.owner.session_id,
             "export_id": self.export_id,
             "request_id": self.request_id,
@@ -189,6 +203,15 @@ class World:
             "POST /v1/conversations/{conversation_id}/members": lambda: {"user_ids": [self.new_friend.id]},
             "PATCH /v1/conversations/{conversation_id}/members/{user_id}": lambda: {"role": "member"},
             "PUT /v1/conversations/{conversation_id}/owner": lambda: {"user_id": self.other_admin.id},
+            "POST /v1/files": lambda: {
+                "name": "a.txt",
+                "mime": "text/plain",
+                "size": 1,
+                "sha256": "0" * 64,
+                "purpose": "file",
+            },
+            "POST /v1/files/batch-get": lambda: {"ids": [self.image_id]},
+            "PUT /v1/files/{file_id}/content": dict,
             "POST /v1/speech/recognitions": lambda: {"file_id": self.file_id},
             "POST /v1/conversations/{conversation_id}/messages": lambda: a_text("hello"),
             "PUT /v1/conversations/{conversation_id}/read": lambda: {"seq": 1},
@@ -212,6 +235,7 @@ def test_the_table_names_every_endpoint_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("endpoint", MAY_WHAT)
+@pytest.mark.usefixtures("bucket")
 def test_everybody_may_what_the_table_says(deployment: Deployment, person: People, endpoint: str) -> None:
     """One world an endpoint: whoever may least asks first, so what is refused changes nothing for the next."""
     load("functions.message.reindex.handler")({}, LambdaContext())  # without an index searching is a 503

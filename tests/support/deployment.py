@@ -12,6 +12,7 @@ from hongyan import aws, discovery, rate_limits, settings, stores
 from hongyan.tables import metadata
 from moto import mock_aws
 
+from functions.file.settings import settings as file_settings
 from functions.message.settings import settings as push_settings
 from functions.speech import recognition
 from functions.user import sms
@@ -92,6 +93,8 @@ class Deployment:
         self.retrying = consumers["MessageRetry"]
         self.indexing = consumers["UserIndex"]
         self.message_indexing = consumers["MessageIndex"]
+        self.verifying = consumers["FileVerify"]
+        self.thumbnailing = consumers["FileThumbnail"]
         self.transcribing = consumers["SpeechTranscribe"]
         self._consumers = consumers
 
@@ -158,6 +161,9 @@ def deployed(engines: Stack, patch: pytest.MonkeyPatch) -> Iterator[Deployment]:
             EVENTS_TOPIC_ARN=topic_arn,
             CLOUD_MAP_NAMESPACE="hongyan",
             FILES_BUCKET="files",
+            FILE_QUOTA_BYTES=str(10 * 2**30),
+            FILE_DAILY_BYTES=str(5 * 2**30),
+            FILE_VERIFY_QUEUE_URL=queue_urls["FileVerify"],
             MESSAGE_SHARD_QUEUE_URL=queue_urls["MessageShard"],
             MESSAGE_RETRY_QUEUE_URL=queue_urls["MessageRetry"],
         )
@@ -229,6 +235,7 @@ def _register(namespace: str, management_url: str) -> None:
 def _forget_environment() -> None:
     for made_once in (
         settings.settings,
+        file_settings,
         stores.addresses,
         stores.engine,
         stores.cache_client,

@@ -31,7 +31,7 @@ class LambdaContext:
 
 @dataclass
 class Response:
-    """A REST answer."""
+    """A REST answer; of bytes that are no text, each is a character of Latin-1."""
 
     status: int
     headers: dict[str, str]
@@ -144,7 +144,8 @@ def _response(answer: dict[str, Any]) -> Response:
     headers = {name.lower(): value for name, value in (answer.get("headers") or {}).items()}
     for name, values in (answer.get("multiValueHeaders") or {}).items():
         headers[name.lower()] = values[-1]
-    return Response(answer["statusCode"], headers, answer["body"])
+    text = base64.b64decode(answer["body"]).decode("latin-1") if answer.get("isBase64Encoded") else answer["body"]
+    return Response(answer["statusCode"], headers, text)
 
 
 class RefusedError(Exception):

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 # Below any function's own time-out, so that a dead service is an error and not a killed function.
 _TIMEOUTS = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
 # The older signature, which boto3 would take for links in some regions, is not accepted in newer ones (S3 guide).
-_SIGNED_LINKS = _TIMEOUTS.merge(Config(signature_version="s3v4"))
+# A link to store something is signed with the checksum that it names, and no other of an empty body.
+_SIGNED_LINKS = _TIMEOUTS.merge(
+    Config(
+        signature_version="s3v4",
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+)
 # DiscoverInstances lives on its own host, `data-servicediscovery`; a single local endpoint has no such name.
 _DISCOVERY = _TIMEOUTS.merge(Config(inject_host_prefix="AWS_ENDPOINT_URL" not in os.environ))
 

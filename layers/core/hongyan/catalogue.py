@@ -189,6 +189,69 @@ CATALOGUE: dict[str, dict[Language, Words]] = {
         "en": Words("File not usable", "The file is not completely uploaded, or was uploaded for another purpose."),
         "zh": Words("文件不可用", "该文件尚未上传完成，或其用途不符。"),
     },
+    "file_too_large": {
+        "en": Words(
+            "File too large", "An avatar has up to 5 MiB, a voice message 10 MiB, an image 20 MiB, a file 2 GiB."
+        ),
+        "zh": Words("文件过大", "头像最大 5 MiB，语音 10 MiB，图片 20 MiB，文件 2 GiB。"),
+    },
+    "storage_full": {
+        "en": Words("Storage full", "You store as much as you may. Delete files that you do not use."),
+        "zh": Words("存储空间已满", "您的存储空间已用完，请删除不再使用的文件。"),
+    },
+    "unsupported_file": {
+        "en": Words(
+            "Unsupported type of file",
+            "Images are PNG, JPEG, GIF, WebP (avatars no GIF), voices WAV, AMR, M4A, MP3, Opus; pages are not taken.",
+        ),
+        "zh": Words(
+            "不支持的文件类型",
+            "图片支持 PNG、JPEG、GIF、WebP（头像不支持 GIF），语音支持 WAV、AMR、M4A、MP3、Opus；不接受网页文件。",
+        ),
+    },
+    "upload_incomplete": {
+        "en": Words("Upload not complete", "The bytes are not there yet. Upload them, then complete again."),
+        "zh": Words("上传未完成", "文件内容尚未上传，请上传后再完成。"),
+    },
+    "parts_wrong": {
+        "en": Words(
+            "Parts not as stored", "Name all parts in their order, each with the ETag that storing it answered."
+        ),
+        "zh": Words("分片不符", "请按顺序列出全部分片及上传时返回的 ETag。"),
+    },
+    "file_size_wrong": {
+        "en": Words("Size not as declared", "There are more bytes, or fewer, than were declared. Nothing was kept."),
+        "zh": Words("大小不符", "文件大小与声明不符，未予保存。"),
+    },
+    "file_checksum_wrong": {
+        "en": Words(
+            "Checksum not as declared", "The bytes are not those whose SHA-256 was declared. Nothing was kept."
+        ),
+        "zh": Words("校验和不符", "文件内容与声明的 SHA-256 不符，未予保存。"),
+    },
+    "file_type_wrong": {
+        "en": Words("Type not as declared", "The bytes are not of the type that was declared. Nothing was kept."),
+        "zh": Words("类型不符", "文件内容与声明的类型不符，未予保存。"),
+    },
+    "picture_too_large": {
+        "en": Words(
+            "Picture too large",
+            "A picture has up to 50 million pixels, and no side longer than 16,383. Nothing was kept.",
+        ),
+        "zh": Words("图片尺寸过大", "图片最多 5000 万像素，且单边不超过 16383 像素。未予保存。"),
+    },
+    "picture_unreadable": {
+        "en": Words("Picture not readable", "The picture is damaged or cut off. Nothing was kept."),
+        "zh": Words("图片无法读取", "图片已损坏或不完整，未予保存。"),
+    },
+    "recording_too_long": {
+        "en": Words("Recording too long", "A recording lasts up to 15 minutes. Nothing was kept."),
+        "zh": Words("录音过长", "录音最长 15 分钟，未予保存。"),
+    },
+    "file_in_use": {
+        "en": Words("File in use", "A message carries the file, or it is shown as an avatar."),
+        "zh": Words("文件正在使用", "该文件正被消息或头像使用。"),
+    },
     "rate_limited": {
         "en": Words("Too many requests", "You do this too often. Try again after the time in Retry-After."),
         "zh": Words("请求过于频繁", "操作过于频繁，请在 Retry-After 所示的时间后重试。"),

@@ -12,12 +12,14 @@
     ├── Conflict 409            UsernameTaken · PhoneTaken · AlreadyFriends · FriendRequestDecided · ClientIdConflict ·
     │                           UserBlocked · NotAGroup · GroupDissolved · GroupFull · OwnerMustHandOver ·
     │                           EditWindowOver · RecallWindowOver · MessageRecalled · MessageNotEditable ·
-    │                           TooManyReactions
+    │                           TooManyReactions · FileInUse
     ├── Gone 410                VerificationCodeExpired · SyncCursorExpired
-    ├── TooLarge 413             BodyTooLarge · FrameTooLarge · AudioTooLarge
-    ├── UnsupportedMediaType 415    UnsupportedAudio
+    ├── TooLarge 413             BodyTooLarge · FrameTooLarge · AudioTooLarge · FileTooLarge · StorageFull
+    ├── UnsupportedMediaType 415    UnsupportedAudio · UnsupportedFile
     ├── ValidationFailed 422    SelfFriendship · SelfBlock · VerificationCodeWrong · PhoneNotReachable · FileNotUsable ·
-    │                           AudioEmpty · AudioUnreadable · AudioTooLong · AudioUnrecognisable
+    │                           AudioEmpty · AudioUnreadable · AudioTooLong · AudioUnrecognisable · UploadIncomplete ·
+    │                           PartsWrong · FileSizeWrong · FileChecksumWrong · FileTypeWrong · PictureTooLarge ·
+    │                           PictureUnreadable · RecordingTooLong
     ├── RateLimited 429
     ├── InternalError 500
     └── ServiceUnavailable 503  SmsUnavailable · SearchUnavailable · SpeechUnavailable
@@ -329,6 +331,12 @@ class TooManyReactions(Conflict):
     code = "too_many_reactions"
 
 
+class FileInUse(Conflict):
+    """Something shows the file, or a message carries it."""
+
+    code = "file_in_use"
+
+
 class VerificationCodeExpired(Problem):
     """The code is over: five minutes old, used, or tried wrongly five times. Ask for another."""
 
@@ -367,6 +375,18 @@ class AudioTooLarge(TooLarge):
     code = "audio_too_large"
 
 
+class FileTooLarge(TooLarge):
+    """The file is larger than any for its purpose."""
+
+    code = "file_too_large"
+
+
+class StorageFull(TooLarge):
+    """With the file, its owner would store more than anybody may."""
+
+    code = "storage_full"
+
+
 class UnsupportedMediaType(Problem):
     """The body is not declared as JSON."""
 
@@ -379,6 +399,13 @@ class UnsupportedAudio(Problem):
 
     status = 415
     code = "unsupported_audio"
+
+
+class UnsupportedFile(Problem):
+    """The file's type is none that serves its purpose."""
+
+    status = 415
+    code = "unsupported_file"
 
 
 class ValidationFailed(Problem):
@@ -426,6 +453,62 @@ class FileNotUsable(Problem):
 
     status = 422
     code = "file_not_usable"
+
+
+class UploadIncomplete(Problem):
+    """The bytes are not there yet."""
+
+    status = 422
+    code = "upload_incomplete"
+
+
+class PartsWrong(Problem):
+    """The parts are not all named, or not as they were stored."""
+
+    status = 422
+    code = "parts_wrong"
+
+
+class FileSizeWrong(Problem):
+    """There are more bytes, or fewer, than were declared."""
+
+    status = 422
+    code = "file_size_wrong"
+
+
+class FileChecksumWrong(Problem):
+    """The bytes are not those whose checksum was declared."""
+
+    status = 422
+    code = "file_checksum_wrong"
+
+
+class FileTypeWrong(Problem):
+    """The bytes are not of the type that was declared."""
+
+    status = 422
+    code = "file_type_wrong"
+
+
+class PictureTooLarge(Problem):
+    """The picture has too many pixels to be shown anywhere."""
+
+    status = 422
+    code = "picture_too_large"
+
+
+class PictureUnreadable(Problem):
+    """The picture is broken."""
+
+    status = 422
+    code = "picture_unreadable"
+
+
+class RecordingTooLong(Problem):
+    """The recording lasts longer than a quarter of an hour."""
+
+    status = 422
+    code = "recording_too_long"
 
 
 class AudioEmpty(Problem):

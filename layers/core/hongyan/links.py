@@ -22,6 +22,11 @@ def avatar(file_id: str) -> str:
     return _picture(f"avatar/{file_id}", int(time.time()) // _SHOWN_AGAIN_SECONDS)
 
 
+def shown(file_id: str, thumbnails: dict[str, dict[str, int]]) -> dict[str, dict[str, Any]]:
+    """Return an image's thumbnails, ``{name: {"width", "height"}}``, each with a link."""
+    return {name: {**size, "url": thumbnail(file_id, name)} for name, size in thumbnails.items()}
+
+
 def thumbnail(file_id: str, name: str) -> str:
     """Return a link to an image's thumbnail, ``small`` or ``large``, that works as long as an avatar's."""
     return _picture(thumbnail_key(file_id, name), int(time.time()) // _SHOWN_AGAIN_SECONDS)

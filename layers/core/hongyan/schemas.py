@@ -3,8 +3,17 @@
 import unicodedata
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_serializer,
+    field_validator,
+)
 
+from hongyan import links
 from hongyan.clock import Timestamp
 
 # General categories of Unicode: controls, formats, separators. Not "Cn": what this Python does not know may be the
@@ -100,7 +109,7 @@ class Reaction(BaseModel):
     user_ids: list[str]
 
 
-MessageType = Literal["text", "voice", "system"]
+MessageType = Literal["text", "image", "file", "voice", "system"]
 
 
 class Message(BaseModel):
@@ -130,6 +139,14 @@ class Message(BaseModel):
     @classmethod
     def _none_are_no_reactions(cls, value: Any) -> Any:
         return [] if value is None else value
+
+    @field_serializer("content", when_used="json")
+    def _content_with_links(self, content: dict[str, Any]) -> dict[str, Any]:
+        """Show thumbnails by links, which work for a while and are therefore never stored."""
+        thumbnail = content.get("thumbnail")
+        if thumbnail is None:
+            return content
+        return content | {"thumbnail": links.shown(content["file_id"], thumbnail)}
 
     def hide(self) -> "Message":
         """Return the message as it is shown to who has hidden it."""

@@ -85,6 +85,7 @@ users = sa.Table(
     sa.UniqueConstraint("username", name="uq_users_username"),
     sa.UniqueConstraint("phone", name="uq_users_phone"),
     sa.Index("ix_users_announced_online", "announced_online", "id"),
+    sa.Index("ix_users_avatar", "avatar_file_id"),
 )
 
 # One row a code that was sent. `spent_at` and `wrong_tries` are only changed under conditions, so that of many tries at
@@ -103,7 +104,7 @@ verification_codes = sa.Table(
     sa.Index("ix_verification_codes_phone", "phone"),
 )
 
-# An upload; what is not completed is nobody's picture.
+# An upload; what is not completed is nobody's picture (hongyan.files).
 files = sa.Table(
     "files",
     metadata,
@@ -116,7 +117,42 @@ files = sa.Table(
     sa.Column("sha256", _sha256(), nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("completed_at", UtcDateTime, nullable=True),
+    # S3's name for a multipart upload that was begun.
+    sa.Column("upload_id", sa.String(1024), nullable=True),
+    # Since when the bytes wait to be verified by a function that has the time.
+    sa.Column("verifying_since", UtcDateTime, nullable=True),
+    # The code of the problem for which the bytes were refused.
+    sa.Column("refused_as", sa.String(64), nullable=True),
+    # From when on there is no such file, and the sweep deletes what is left of it. NULL while it is in use.
+    sa.Column("expires_at", UtcDateTime, nullable=True),
+    # Of pictures and of voices, by their bytes.
+    sa.Column("width", sa.Integer, nullable=True),
+    sa.Column("height", sa.Integer, nullable=True),
+    sa.Column("duration_ms", sa.Integer, nullable=True),
+    # Of an image, once they are made: {name: {"width": ..., "height": ...}}.
+    sa.Column("thumbnails", sa.JSON(none_as_null=True), nullable=True),
     sa.Index("ix_files_owner", "owner_id", "id"),
+    sa.Index("ix_files_expires_at", "expires_at"),
+)
+
+# Which messages carry a file: who may read one of them may read the file.
+message_files = sa.Table(
+    "message_files",
+    metadata,
+    sa.Column("file_id", _id(), primary_key=True),
+    sa.Column("conversation_id", _id(), primary_key=True),
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Index("ix_message_files_message", "conversation_id", "seq"),
+)
+
+# How much somebody stores, and how much they uploaded on the day (UTC) they last did. Counted under the row's lock.
+file_accounts = sa.Table(
+    "file_accounts",
+    metadata,
+    sa.Column("user_id", _id(), primary_key=True),
+    sa.Column("stored_bytes", sa.BigInteger, nullable=False),
+    sa.Column("day", sa.Date, nullable=False),
+    sa.Column("day_bytes", sa.BigInteger, nullable=False),
 )
 
 sessions = sa.Table(
@@ -209,6 +245,7 @@ conversations = sa.Table(
     # Up to which seq the messages are past the time that this deployment keeps them, and empty.
     sa.Column("emptied_seq", sa.BigInteger, nullable=False, server_default="0"),
     sa.UniqueConstraint("pair", name="uq_conversations_pair"),
+    sa.Index("ix_conversations_avatar", "avatar_file_id"),
 )
 
 # Who left a group keeps the row, and with it what was said until then. Who comes back has it start anew.

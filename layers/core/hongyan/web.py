@@ -116,6 +116,12 @@ def source_address(request: Request) -> str:
     return address
 
 
+async def whole_body(request: Request) -> bytes:
+    """Return the body as it came."""
+    return await request.body()
+
+
+RawBody = Annotated[bytes, Depends(whole_body)]
 Caller = Annotated[Principal, Depends(caller)]
 SourceAddress = Annotated[str, Depends(source_address)]
 Limit = Annotated[int, Query(ge=1, le=100, description="Items a page.")]

@@ -11,7 +11,7 @@ from hongyan.tables import feed_entries, feed_marks, feed_notes, feeds, friendsh
 from hongyan.unit_of_work import UnitOfWork
 
 from functions.message import sending
-from functions.message.schemas import NewMessage, TextContent
+from functions.message.schemas import NewText, TextContent
 from tests.support.groups import a_group
 from tests.support.people import Person, a_text
 
@@ -181,7 +181,7 @@ def test_a_change_that_commits_later_than_the_cursor_was_taken_is_not_skipped(pa
     said, may_commit = threading.Event(), threading.Event()
 
     def say_slowly() -> None:
-        draft = NewMessage(client_id="slow", type="text", content=TextContent(text="slow"), mentions=[])
+        draft = NewText(client_id="slow", type="text", content=TextContent(text="slow"), mentions=[])
         with stores.engine().begin() as connection:
             sending._send(UnitOfWork(connection), bob.id, conversation, draft)
             said.set()
@@ -245,7 +245,7 @@ def test_notes_of_who_never_syncs_do_not_pile_up(pair: Pair) -> None:
 def test_syncing_waits_for_nobody_who_writes(pair: Pair) -> None:
     alice, bob, conversation = pair
     device = ready(alice)
-    draft = NewMessage(client_id="slow", type="text", content=TextContent(text="slow"), mentions=[])
+    draft = NewText(client_id="slow", type="text", content=TextContent(text="slow"), mentions=[])
     with stores.engine().begin() as connection:
         sending._send(UnitOfWork(connection), bob.id, conversation, draft)
         assert nothing(device.catch_up())

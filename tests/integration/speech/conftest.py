@@ -2,13 +2,11 @@
 
 from collections.abc import Callable, Iterator
 
-import boto3
 import httpx
 import pytest
 
 from functions.speech.recognition import SpeechAccount
 from local.stack import Stack
-from tests.support.deployment import Deployment
 
 
 @pytest.fixture
@@ -47,11 +45,3 @@ def forget_tokens(engines: Stack) -> Callable[[], None]:
         httpx.delete(f"{engines.speech_url}/tokens").raise_for_status()
 
     return forget
-
-
-@pytest.fixture
-def bucket(deployment: Deployment) -> Iterator[None]:
-    bucket = boto3.resource("s3").create_bucket(Bucket="files")
-    yield
-    bucket.objects.delete()
-    bucket.delete()

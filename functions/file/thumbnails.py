@@ -1,0 +1,80 @@
+"""The consumer of images that S3 got: makes their thumbnails, and lets the messages that carry them show these.
+
+A record comes again until all is done. The file gets its thumbnails first: what is sent from then on has them; then,
+each under its conversation's lock, the messages that were sent before.
+"""
+
+import json
+from functools import partial
+from typing import Any
+from urllib.parse import unquote_plus
+
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
+from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from hongyan import files, links, timeline
+from hongyan.errors import FileTypeWrong, PictureTooLarge, PictureUnreadable
+from hongyan.observability import logger
+from hongyan.unit_of_work import UnitOfWork, perform, read
+
+from functions.file import pictures, repository, storage
+from functions.file.repository import Row
+
+# The longer side, in pixels.
+SIDES = {"small": 320, "large": 1280}
+
+Thumbnails = dict[str, dict[str, int]]
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: Any) -> PartialItemFailureResponse:  # noqa: ARG001  # Lambda's signature
+    """Make the thumbnails of what a batch names, and answer for each record alone: what failed comes again."""
+    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+    with processor(records=event["Records"], handler=_settle):
+        processor.process()
+    return processor.response()
+
+
+def _settle(record: SQSRecord) -> None:
+    # S3 tells once of itself, by a message without records, when it is connected to a queue.
+    for told in json.loads(record.body).get("Records", []):
+        _make(unquote_plus(told["s3"]["object"]["key"]).removeprefix("image/"))
+
+
+def _make(file_id: str) -> None:
+    rows = read(lambda connection: repository.find(connection, [file_id]))
+    if not rows or not files.is_there(rows[0]) or rows[0].refused_as is not None:
+        return
+    thumbnails = rows[0].thumbnails or _thumbnails(rows[0])
+    if thumbnails is None:
+        return
+    perform(lambda unit: repository.update(unit.connection, file_id, thumbnails=thumbnails))
+    for message in read(lambda connection: repository.list_messages(connection, file_id)):
+        perform(partial(_show, conversation_id=message.conversation_id, seq=message.seq, thumbnails=thumbnails))
+
+
+def _thumbnails(row: Row) -> Thumbnails | None:
+    try:
+        picture = pictures.decode(storage.read(storage.key_of(row.purpose, row.id)))
+    except (FileTypeWrong, PictureTooLarge, PictureUnreadable) as problem:
+        logger.info("an image has no thumbnails", file_id=row.id, code=problem.code)  # completing it says so too
+        return None
+    made = {name: pictures.within(picture, side) for name, side in SIDES.items()}
+    for name, thumbnail in made.items():
+        storage.write(links.thumbnail_key(row.id, name), thumbnail.data, "image/webp")
+    return {name: dict(zip(("width", "height"), thumbnail.size, strict=True)) for name, thumbnail in made.items()}
+
+
+def _show(unit: UnitOfWork, conversation_id: str, seq: int, thumbnails: Thumbnails) -> None:
+    """Let a message show the thumbnails as its conversation's next change, unless it does or was recalled."""
+    sent = repository.find_message(unit.connection, conversation_id, seq)
+    if sent is None:
+        return
+    place = timeline.lock(unit.connection, conversation_id, sent.sender_id)
+    row = repository.find_message(unit.connection, conversation_id, seq)
+    if place is None or row is None or row.recalled_at is not None or row.content["thumbnail"] is not None:
+        return
+    after = timeline.change(unit.connection, place)
+    content = {**row.content, "thumbnail": thumbnails}
+    repository.update_message(unit.connection, conversation_id, seq, content, after.change_seq)
+    unit.announce(timeline.about(conversation_id, seq, "message.updated"))

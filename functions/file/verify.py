@@ -1,0 +1,34 @@
+"""The consumer of large uploads: reads each from beginning to end, a MiB at a time, and has it ready or refuses it."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
+from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from hongyan import files
+from hongyan.errors import FileNotFound
+from hongyan.observability import logger
+from hongyan.unit_of_work import read
+
+from functions.file import inspection, repository, uploads
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: Any) -> PartialItemFailureResponse:  # noqa: ARG001  # Lambda's signature
+    """Verify the uploads that a batch names, and answer for each record alone: what failed comes again."""
+    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+    with processor(records=event["Records"], handler=_verify):
+        processor.process()
+    return processor.response()
+
+
+def _verify(record: SQSRecord) -> None:
+    rows = read(lambda connection: repository.find(connection, [record.body]))
+    if not rows or not files.is_there(rows[0]) or rows[0].verifying_since is None:
+        return
+    try:
+        uploads.verify(rows[0])
+    except FileNotFound:
+        logger.info("an upload was deleted while it was verified", file_id=record.body)
+    except tuple(inspection.REFUSALS.values()) as problem:
+        logger.info("an upload was refused", file_id=record.body, code=problem.code)
