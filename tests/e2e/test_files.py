@@ -3,7 +3,12 @@
 import asyncio
 import hashlib
 import json
+import os
+import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
@@ -16,7 +21,9 @@ from tenacity import AsyncRetrying, retry_if_result, stop_after_delay, wait_fixe
 from websockets.asyncio.client import ClientConnection
 
 from local.stack import Stack
-from tests.e2e.people import PATIENCE_SECONDS
+from tests.e2e.conftest import Join
+from tests.e2e.people import PASSWORD, PATIENCE_SECONDS
+from tests.e2e.test_groups import befriended, hongyan
 from tests.e2e.test_messages import Pair, Someone, befriend, someone
 from tests.support.recordings import WORDS, spoken
 from tests.support.uploads import a_picture
@@ -209,3 +216,46 @@ async def test_small_bytes_go_through_the_gateway_unharmed(pair: Pair, http: htt
 
     assert stored.status_code == 200, stored.text
     assert fetched.content == data
+
+
+async def test_an_upload_that_is_killed_goes_on_where_it_stopped(stack: Stack, join: Join, tmp_path: Path) -> None:
+    ann, ben = await join("ann"), await join("ben")
+    await befriended(ann, ben)
+    run = partial(hongyan, tmp_path, stack.endpoints.rest_url)
+    for name, person in (("ann", ann), ("ben", ben)):
+        await run(name, "login", person.username, "--password-stdin", typed=f"{PASSWORD}\n")
+    big, got = tmp_path / "big.bin", tmp_path / "got.bin"
+    big.write_bytes(os.urandom(120 * 1024 * 1024))
+
+    interrupted = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "from hongyan_client.cli import main; main()"),
+        *("send-file", ben.username, str(big), "--profile", "ann"),
+        env=os.environ | {"HONGYAN_ENDPOINT": stack.endpoints.rest_url, "HONGYAN_HOME": str(tmp_path)},
+    )
+    kept = tmp_path / "ann" / "uploads.json"
+    await eventually(lambda: asyncio.to_thread(kept.exists), bool)
+    [file_id] = [each["file_id"] for each in json.loads(kept.read_text()).values()]
+    upload = await eventually(lambda: ann.client.resume_upload(file_id), lambda upload: len(upload.stored_parts) >= 2)
+    interrupted.kill()
+    assert await interrupted.wait() == -signal.SIGKILL
+    assert upload.parts, "it had all been stored before it was killed"
+
+    sent = await run("ann", "send-file", ben.username, str(big))
+    await run("ben", "save-file", ann.username, "1", str(got))
+
+    assert sent.strip().endswith("1: “big.bin”")
+    assert got.read_bytes() == big.read_bytes()
+    assert json.loads(kept.read_text()) == {}
+
+
+async def test_the_command_line_shows_the_transcript_of_a_voice(stack: Stack, join: Join, tmp_path: Path) -> None:
+    ann, ben = await join("ann"), await join("ben")
+    await befriended(ann, ben)
+    run = partial(hongyan, tmp_path, stack.endpoints.rest_url)
+    await run("ann", "login", ann.username, "--password-stdin", typed=f"{PASSWORD}\n")
+    said = tmp_path / "said.wav"
+    said.write_bytes(spoken())
+
+    shown = await run("ann", "send-file", ben.username, str(said), "--as", "voice")
+
+    assert f"Transcript: “{WORDS}”" in shown

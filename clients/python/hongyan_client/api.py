@@ -27,10 +27,13 @@ from hongyan_client.models import (
     Added,
     Blocked,
     Changes,
+    CompletedPart,
     Conversation,
     Device,
     Direction,
     Endpoints,
+    File,
+    FilePurpose,
     Forwarded,
     FoundUser,
     Friend,
@@ -48,6 +51,7 @@ from hongyan_client.models import (
     SentCode,
     Session,
     Ticket,
+    Upload,
     User,
 )
 from hongyan_client.store import MemoryStore, SessionStore
@@ -440,6 +444,40 @@ class HongyanClient:
         body = {"client_id": client_id, "conversation_ids": list(conversation_ids)}
         path = f"{_message(conversation_id, seq)}/forward"
         return list(_parse(Forwarded, await self._act("POST", path, body, repeatable=True)).items)
+
+    # Files. Their bytes go and come by links: see hongyan_client.transfers.
+
+    async def begin_upload(self, name: str, mime: str, size: int, sha256: str, purpose: FilePurpose) -> Upload:
+        """Begin to upload ``size`` bytes, of which ``sha256`` is in hexadecimal.
+
+        Raises ValidationFailed, TooManyRequests for more than a day's share, ApiError (file_too_large, storage_full,
+        unsupported_file).
+        """
+        body = {"name": name, "mime": mime, "size": size, "sha256": sha256, "purpose": purpose}
+        return _parse(Upload, await self._act("POST", "/v1/files", body))
+
+    async def resume_upload(self, file_id: str) -> Upload:
+        """Return anew how to store what is not there yet. Raises NotFound for what is complete or over."""
+        path = f"/v1/files/{_segment(file_id)}/upload"
+        return _parse(Upload, await self._act("GET", path, repeatable=True))
+
+    async def complete_upload(self, file_id: str, parts: Sequence[CompletedPart] = ()) -> File:
+        """Have what was stored verified; ``verifying`` means to ask again. Raises NotFound, ValidationFailed."""
+        body = {"parts": [part.model_dump() for part in parts]} if parts else {}
+        path = f"/v1/files/{_segment(file_id)}/complete"
+        return _parse(File, await self._act("POST", path, body, repeatable=True))
+
+    async def file(self, file_id: str) -> File:
+        """Return a file, with a link to its bytes once it is ready. Raises NotFound."""
+        return _parse(File, await self._act("GET", f"/v1/files/{_segment(file_id)}", repeatable=True))
+
+    async def send_file(self, conversation_id: str, kind: FilePurpose, file_id: str, client_id: str) -> Message:
+        """Send a completed upload of one's own as an image, a file or a voice message; again, it is the same message.
+
+        Raises NotFound, ValidationFailed, Conflict.
+        """
+        body = {"client_id": client_id, "type": kind, "content": {"file_id": file_id}}
+        return _parse(Message, await self._act("POST", _messages(conversation_id), body, repeatable=True))
 
     # Everything at once.
 

@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from hongyan_client import group_cli, message_cli
+from hongyan_client import file_cli, group_cli, message_cli
 from hongyan_client.api import HongyanClient
 from hongyan_client.chat import chat as run_chat
 from hongyan_client.chat import printable
@@ -33,6 +33,7 @@ Answer = TypeVar("Answer")
 app = typer.Typer(help="Chat over Hongyan.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(group_cli.app, name="group")
 app.add_typer(message_cli.app)
+app.add_typer(file_cli.app)
 
 PhoneOption = Annotated[
     str | None, typer.Option(metavar="PHONE", help="A phone in place of the username: a code is sent to it.")

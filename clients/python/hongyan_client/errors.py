@@ -8,6 +8,8 @@ HongyanError
 ├── LiveClosed            the caller closed the live connection that it waits for
 ├── NotAcknowledged          a message was sent, and whether it is stored is not known
 ├── Unsendable               a frame that the protocol does not take, so it was not sent
+├── StorageRefused           the storage did not take or give a file
+├── ChecksumWrong            a file arrived otherwise than it was sent
 └── ApiError                 the server's problem object (RFC 9457)
     ├── BadRequest           400
     ├── Unauthorized         401
@@ -69,6 +71,21 @@ class NotAcknowledged(HongyanError):
 
 class Unsendable(HongyanError):
     """The frame was not sent, as the protocol does not take it."""
+
+
+class StorageRefused(HongyanError):
+    """The storage did not take or give a file; ``status`` is HTTP's, 403 for a link that is over."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"The storage refused with {status}.")
+        self.status = status
+
+
+class ChecksumWrong(HongyanError):
+    """What arrived is not what its checksum is of; it was not kept."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} arrived damaged; nothing was saved. Try again.")
 
 
 class ApiError(HongyanError):

@@ -37,7 +37,7 @@ def sync(endpoint: EndpointOption = None, profile: ProfileOption = "default") ->
 
             def tell(page: Changes) -> None:
                 nonlocal count
-                lines = _told(page, {each.id: _titled(each) for each in state.conversations()})
+                lines = _told(page, {each.id: titled(each) for each in state.conversations()})
                 count += len(lines)
                 typer.echo("".join(f"{line}\n" for line in lines), nl=False)
 
@@ -60,7 +60,7 @@ def edit(
 
     async def work(client: HongyanClient, found: Conversation) -> None:
         changed = await client.edit_message(found.id, seq, text)
-        typer.echo(_line(changed, _titled(found)))
+        typer.echo(line(changed, titled(found)))
 
     _in_conversation(work, conversation, endpoint, profile)
 
@@ -114,7 +114,7 @@ def react(
             changed = await client.take_reaction_back(found.id, seq, emoji)
         else:
             changed = await client.react(found.id, seq, emoji)
-        typer.echo(_line(changed, _titled(found)))
+        typer.echo(line(changed, titled(found)))
 
     _in_conversation(work, conversation, endpoint, profile)
 
@@ -130,9 +130,9 @@ def forward(
     """Send what a message says on, into all of the conversations or none."""
 
     async def work(client: HongyanClient, found: Conversation) -> None:
-        targets = [await _find(client, each) for each in to]
+        targets = [await find_any(client, each) for each in to]
         sent = await client.forward_message(found.id, seq, [each.id for each in targets], uuid4().hex)
-        lines = [_line(message, _titled(target)) for message, target in zip(sent, targets, strict=True)]
+        lines = [line(message, titled(target)) for message, target in zip(sent, targets, strict=True)]
         typer.echo("\n".join(lines))
 
     _in_conversation(work, conversation, endpoint, profile)
@@ -145,12 +145,12 @@ def _in_conversation(
     profile: str,
 ) -> None:
     async def found(client: HongyanClient, _: Profile) -> None:
-        await work(client, await _find(client, conversation))
+        await work(client, await find_any(client, conversation))
 
     run(found, endpoint, profile)
 
 
-async def _find(client: HongyanClient, wanted: str) -> Conversation:
+async def find_any(client: HongyanClient, wanted: str) -> Conversation:
     """Return the conversation that is meant. Raises HongyanError for none or several."""
     conversations = await client.conversations()
     for each in conversations:
@@ -165,8 +165,8 @@ def _told(page: Changes, titles: dict[str, str]) -> Sequence[str]:
     """Return a line for each thing of a page that people would want to know."""
     hidden = [f"{titles.get(each.conversation_id, each.conversation_id)} {each.seq}: hidden" for each in page.hidden]
     return [
-        *(f"{_titled(each)}: {each.unread_count} unread" for each in page.conversations if each.unread_count),
-        *(_line(message, titles.get(message.conversation_id, message.conversation_id)) for message in page.messages),
+        *(f"{titled(each)}: {each.unread_count} unread" for each in page.conversations if each.unread_count),
+        *(line(message, titles.get(message.conversation_id, message.conversation_id)) for message in page.messages),
         *hidden,
         *(f"{named(each.user)} is your friend" for each in page.friends),
         *(f"{each} is no friend any more" for each in page.removed_friend_ids),
@@ -177,7 +177,8 @@ def _told(page: Changes, titles: dict[str, str]) -> Sequence[str]:
     ]
 
 
-def _line(message: Message, title: str) -> str:
+def line(message: Message, title: str) -> str:
+    """Return a message as a line of a list."""
     reactions = "".join(f"  {printable(each.emoji)} {each.count}" for each in message.reactions)
     return f"{title} {message.seq}: {_said(message)}{reactions}"
 
@@ -190,10 +191,16 @@ def _said(message: Message) -> str:
     if message.type == "system":
         return f"({printable(str(message.content.get('event')))})"
     edited = " (edited)" if message.edited_at else ""
-    return f"“{printable(message.text or message.type)}”{edited}"
+    return f"“{printable(_words(message))}”{edited}"
 
 
-def _titled(conversation: Conversation) -> str:
+def _words(message: Message) -> str:
+    """Return what a message says: a text's words, a voice's transcript, else the name of its file."""
+    return message.text or str(message.content.get("transcript") or message.content.get("name") or message.type)
+
+
+def titled(conversation: Conversation) -> str:
+    """Return what a conversation is called in lists."""
     if conversation.peer:
         return named(conversation.peer)
     return printable(conversation.name or conversation.id)

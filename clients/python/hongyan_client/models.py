@@ -12,6 +12,7 @@ Item = TypeVar("Item")
 
 Direction = Literal["incoming", "outgoing"]
 Role = Literal["admin", "member"]
+FilePurpose = Literal["avatar", "image", "file", "voice"]
 Purpose = Literal["register", "login", "change_phone", "reset_password"]
 
 
@@ -165,6 +166,55 @@ class Reaction(Model):
     emoji: str
     count: int
     user_ids: Sequence[str] = ()
+
+
+class Put(Model):
+    """One request that stores a whole file, with exactly these headers."""
+
+    url: str
+    headers: dict[str, str]
+
+
+class Part(Model):
+    """A part of a file, in bytes, and where it is stored by a PUT."""
+
+    number: int
+    offset: int
+    size: int
+    url: str
+
+
+class CompletedPart(Model):
+    """A part as the storage has it."""
+
+    number: int
+    etag: str
+
+
+class Upload(Model):
+    """How to store what is not there yet of a file: at once, or by parts."""
+
+    file_id: str
+    upload: Put | None = None
+    parts: Sequence[Part] = ()
+    stored_parts: Sequence[CompletedPart] = ()
+
+
+class File(Model):
+    """A file; ``status`` is uploading, verifying or ready. ``download_url`` is short-lived."""
+
+    id: str
+    owner_id: str
+    purpose: str
+    name: str
+    mime: str
+    size: int
+    sha256: str
+    status: str
+    width: int | None = None
+    height: int | None = None
+    duration_ms: int | None = None
+    download_url: str | None = None
 
 
 class Message(Model):

@@ -70,6 +70,10 @@ class Profile:
         """Return where the state of this device is kept, which the server can always tell again."""
         return states_folder() / self._name / "state.db"
 
+    def uploads_file(self) -> Path:
+        """Return where uploads are kept that were begun and not sent yet."""
+        return states_folder() / self._name / "uploads.json"
+
     def load(self) -> Session | None:
         """See SessionStore."""
         try:
