@@ -1,6 +1,7 @@
 """Uploading: what is begun, verified, refused, and for how long it stays."""
 
 import hashlib
+import tracemalloc
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -17,7 +18,8 @@ from functions.file.settings import settings
 from tests.support.deployment import Deployment
 from tests.support.gateway import LambdaContext, request
 from tests.support.people import Person
-from tests.support.recordings import tone, waved
+from tests.support.recordings import MIMES as RECORDINGS
+from tests.support.recordings import converted, tone, waved
 from tests.support.uploads import a_picture, begun, completed, keys, put
 
 pytestmark = pytest.mark.usefixtures("bucket")
@@ -206,6 +208,37 @@ def test_a_recording_shows_how_long_it_lasts(person: People) -> None:
     file = completed(person("alice"), waved(tone(1.5)), purpose="voice")
 
     assert file["duration_ms"] == 1_500
+
+
+@pytest.mark.parametrize(("kind", "rate"), [("amr", 8_000), ("m4a", 16_000), ("mp3", 16_000), ("opus", 16_000)])
+def test_a_recording_of_any_format_lasts_as_long_as_it_is_heard(person: People, kind: str, rate: int) -> None:
+    recording = converted(waved(tone(2)), kind, rate)
+
+    file = completed(person("alice"), recording, purpose="voice", mime=RECORDINGS[kind])
+
+    assert abs(file["duration_ms"] - 2_000) < 150
+
+
+def test_a_recording_of_more_than_a_quarter_of_an_hour_is_refused(person: People) -> None:
+    alice = person("alice")
+    file_id = put(alice, converted(waved(tone(1, loudness=0) * 902), "amr", 8_000), purpose="voice", mime="audio/amr")
+
+    assert alice.post(f"/v1/files/{file_id}/complete").code == "recording_too_long"
+
+
+def test_verifying_a_large_file_takes_no_more_memory_than_a_small_one(
+    person: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, peaks = person("alice"), []
+    for size in (4 * 2**20, 60 * 2**20):
+        file_id = begun(alice, bytes(size)).json["file_id"]
+        monkeypatch.setattr(storage, "chunks", lambda _, size=size: (bytes(2**20) for _ in range(size >> 20)))
+        tracemalloc.start()
+        uploads.verify(uploads.find_own(alice.id, file_id))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+
+    assert peaks[1] < peaks[0] * 1.2
 
 
 def stored_bytes(person: Person) -> int:

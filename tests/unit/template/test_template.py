@@ -108,11 +108,35 @@ def test_the_push_hears_of_every_event_that_the_asyncapi_document_names() -> Non
     assert subscribed == known == documented
 
 
-def test_the_bucket_is_private_and_encrypted() -> None:
-    bucket = resources("AWS::S3::Bucket")["FilesBucket"]
+@pytest.mark.parametrize("name", resources("AWS::S3::Bucket"))
+def test_a_bucket_is_private_encrypted_without_versions_and_takes_no_request_in_the_clear(name: str) -> None:
+    bucket = resources("AWS::S3::Bucket")[name]
 
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     assert bucket["BucketEncryption"]
+    assert "VersioningConfiguration" not in bucket
+    statements = resources("AWS::S3::BucketPolicy")[f"{name}Policy"]["PolicyDocument"]["Statement"]
+    assert any(
+        statement["Effect"] == "Deny" and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        for statement in statements
+    )
+
+
+def test_only_functions_of_files_and_of_speech_reach_what_people_uploaded() -> None:
+    reached = {
+        name
+        for name, function in FUNCTIONS.items()
+        if any(f"/{folder}/*" in str(function.get("Policies")) for folder in ("image", "file", "voice"))
+    }
+
+    assert {name.removesuffix("Function") for name in reached} == {
+        "FileApi",
+        "FileVerify",
+        "FileThumbnail",
+        "FileSweep",
+        "SpeechApi",
+        "SpeechTranscribe",
+    }
 
 
 def test_no_secret_is_an_environment_variable() -> None:
