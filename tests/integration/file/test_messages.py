@@ -9,9 +9,11 @@ import pytest
 import sqlalchemy as sa
 from hongyan import stores
 from hongyan.clock import now
+from hongyan.settings import settings
 from hongyan.tables import files, messages
 
 from functions.file import sweep
+from functions.message import retention
 from tests.support.deployment import Deployment
 from tests.support.gateway import LambdaContext, Response
 from tests.support.groups import a_group, remove
@@ -148,6 +150,20 @@ def test_a_file_that_was_forwarded_outlives_its_first_message(person: People) ->
 
     assert bob.get(f"/v1/files/{file['id']}").status == 200
     assert alice.delete(f"/v1/files/{file['id']}").code == "file_in_use"
+
+
+def test_what_is_past_its_time_leaves_no_file_behind(person: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    alice, bob, chat = pair(person)
+    file = completed(alice, b"hello")
+    send(alice, chat, "file", file["id"])
+    kept = settings().model_copy(update={"message_retention_days": 30})
+    monkeypatch.setattr(retention, "settings", lambda: kept)
+    with stores.engine().begin() as connection:
+        connection.execute(sa.update(messages).values(created_at=now() - timedelta(days=31)))
+
+    assert retention.handler({}, LambdaContext(remaining_ms=300_000)) == {"emptied": 1}
+
+    assert bob.get(f"/v1/files/{file['id']}").code == "file_not_found"
 
 
 def made(deployment: Deployment, file_id: str) -> None:
