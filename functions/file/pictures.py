@@ -64,6 +64,8 @@ def within(picture: Image.Image, side: int) -> Made:
 
 def _colours(picture: Image.Image) -> Image.Image:
     """Return a copy in colours that a WebP has, see-through where the picture is."""
+    if picture.mode.startswith("I;16"):  # of which Pillow would keep the dark end and make the rest white
+        picture = picture.point(lambda grey: grey * (1 / 256)).convert("L")
     return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
 
 

@@ -87,7 +87,10 @@ def content(user_id: str, file_id: str) -> Content:
     row = _readable(user_id, file_id)
     if row.completed_at is None:
         raise FileNotFound
-    data = storage.read(storage.key_of(row.purpose, row.id)) if row.size <= MOST_BYTES_HERE else None
+    try:
+        data = storage.read(storage.key_of(row.purpose, row.id)) if row.size <= MOST_BYTES_HERE else None
+    except storage.GoneError as error:  # deleted since
+        raise FileNotFound from error
     return Content(row.name, row.mime, data, _link(row))
 
 

@@ -5,12 +5,15 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from botocore.exceptions import ClientError
 from hongyan import aws, links
 from hongyan.settings import settings
+
+if TYPE_CHECKING:
+    from botocore.response import StreamingBody
 
 PUT_SECONDS = 15 * 60
 PARTS_SECONDS = 60 * 60
@@ -35,6 +38,10 @@ class StoredPart(NamedTuple):
     number: int
     etag: str
     size: int
+
+
+class GoneError(Exception):
+    """There is no such object any more."""
 
 
 class PartsRefusedError(Exception):
@@ -139,13 +146,23 @@ def size_of(key: str) -> int | None:
 
 
 def chunks(key: str) -> Iterator[bytes]:
-    """Yield an object's bytes, a MiB at a time."""
-    yield from aws.s3().get_object(**_in_bucket(Key=key))["Body"].iter_chunks(_CHUNK)
+    """Yield an object's bytes, a MiB at a time.
+
+    Raises:
+        GoneError: there is none.
+
+    """
+    yield from _body(key).iter_chunks(_CHUNK)
 
 
 def read(key: str) -> bytes:
-    """Return a small object's bytes."""
-    return aws.s3().get_object(**_in_bucket(Key=key))["Body"].read()
+    """Return a small object's bytes.
+
+    Raises:
+        GoneError: there is none.
+
+    """
+    return _body(key).read()
 
 
 def write(key: str, data: bytes, mime: str) -> None:
@@ -167,6 +184,15 @@ def abort_parts(key: str, upload_id: str) -> None:
     except ClientError as error:
         if error.response["Error"]["Code"] != "NoSuchUpload":
             raise
+
+
+def _body(key: str) -> "StreamingBody":
+    try:
+        return aws.s3().get_object(**_in_bucket(Key=key))["Body"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "NoSuchKey":
+            raise GoneError from error
+        raise
 
 
 def _in_bucket(**parameters: Any) -> Any:

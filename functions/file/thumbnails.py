@@ -56,6 +56,9 @@ def _make(file_id: str) -> None:
 def _thumbnails(row: Row) -> Thumbnails | None:
     try:
         picture = pictures.decode(storage.read(storage.key_of(row.purpose, row.id)))
+    except storage.GoneError:
+        logger.info("an image was deleted before it had thumbnails", file_id=row.id)
+        return None
     except (FileTypeWrong, PictureTooLarge, PictureUnreadable) as problem:
         logger.info("an image has no thumbnails", file_id=row.id, code=problem.code)  # completing it says so too
         return None

@@ -148,7 +148,10 @@ def complete(user_id: str, file_id: str, parts: list[CompletedPart] | None) -> R
         refuse(row, FileSizeWrong())
     if row.size > VERIFIED_AT_ONCE:
         return _verify_later(row)
-    return verify(row)
+    try:
+        return verify(row)
+    except storage.GoneError as error:
+        return _settled_meanwhile(user_id, file_id, error)
 
 
 def verify(row: Row) -> Row:
@@ -164,7 +167,10 @@ def verify(row: Row) -> Row:
         found = _verified_file(row, key) if row.purpose == "file" else _verified_medium(row, key)
     except tuple(inspection.REFUSALS.values()) as problem:
         refuse(row, problem)
-    return perform(lambda unit: _finish(unit, row.id, found))
+    done = perform(lambda unit: _finish(unit, row.id, found))
+    if row.purpose == "avatar":
+        storage.delete([key])  # what dies before this is left to the bucket's lifecycle
+    return done
 
 
 def find_own(user_id: str, file_id: str) -> Row:
@@ -201,6 +207,15 @@ def refuse(row: Row, problem: Problem) -> NoReturn:
     perform(lambda unit: _refuse(unit, row, problem.code))
     storage.delete([storage.upload_key(row.purpose, row.id)])
     raise problem
+
+
+def _settled_meanwhile(user_id: str, file_id: str, error: storage.GoneError) -> Row:
+    """Return what another call made of the same upload, while this one read it."""
+    row = find_own(user_id, file_id)
+    refuse_again(row)
+    if row.completed_at is None:
+        raise UploadIncomplete from error
+    return row
 
 
 def _begin(unit: UnitOfWork, user_id: str, file_id: str, wanted: NewUpload) -> None:
@@ -287,7 +302,6 @@ def _verified_medium(row: Row, key: str) -> dict[str, Any]:
         return size._asdict()
     avatar = inspection.avatar(data)
     storage.write(storage.key_of("avatar", row.id), avatar.data, avatar.mime)
-    storage.delete([key])
     sha256 = hashlib.sha256(avatar.data).digest()
     return {**avatar.size._asdict(), "mime": avatar.mime, "size": len(avatar.data), "sha256": sha256}
 

@@ -10,7 +10,7 @@ from hongyan.errors import FileNotFound
 from hongyan.observability import logger
 from hongyan.unit_of_work import read
 
-from functions.file import inspection, repository, uploads
+from functions.file import inspection, repository, storage, uploads
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -28,7 +28,7 @@ def _verify(record: SQSRecord) -> None:
         return
     try:
         uploads.verify(rows[0])
-    except FileNotFound:
+    except (FileNotFound, storage.GoneError):
         logger.info("an upload was deleted while it was verified", file_id=record.body)
     except tuple(inspection.REFUSALS.values()) as problem:
         logger.info("an upload was refused", file_id=record.body, code=problem.code)

@@ -204,6 +204,41 @@ def test_an_avatar_becomes_a_square_webp(person: People) -> None:
     assert len(stored) == file["size"]
 
 
+def test_completing_an_avatar_at_once_by_two_makes_one(person: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    alice = person("alice")
+    file_id = put(alice, a_picture(), purpose="avatar")
+    read, others = storage.read, []
+
+    def read_after_another(key: str) -> bytes:
+        monkeypatch.setattr(storage, "read", read)
+        others.append(alice.post(f"/v1/files/{file_id}/complete"))
+        return read(key)
+
+    monkeypatch.setattr(storage, "read", read_after_another)
+    answer = alice.post(f"/v1/files/{file_id}/complete")
+
+    assert [answer.status, *(other.status for other in others)] == [200, 200]
+    assert answer.json["sha256"] == others[0].json["sha256"]
+    assert keys() == {f"avatar/{file_id}"}
+
+
+def test_what_another_refuses_meanwhile_is_refused_for_the_same(
+    person: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = person("alice")
+    file_id = put(alice, b"hello", purpose="image")
+    read = storage.read
+
+    def read_after_another(key: str) -> bytes:
+        monkeypatch.setattr(storage, "read", read)
+        assert alice.post(f"/v1/files/{file_id}/complete").code == "file_type_wrong"
+        return read(key)
+
+    monkeypatch.setattr(storage, "read", read_after_another)
+
+    assert alice.post(f"/v1/files/{file_id}/complete").code == "file_type_wrong"
+
+
 def test_a_recording_shows_how_long_it_lasts(person: People) -> None:
     file = completed(person("alice"), waved(tone(1.5)), purpose="voice")
 

@@ -121,6 +121,18 @@ def test_a_thumbnail_is_turned_as_the_camera_was_and_does_not_say_where_it_was()
         assert "exif" not in shown.info
 
 
+def test_a_grey_of_sixteen_bits_keeps_its_shades() -> None:
+    file = io.BytesIO()
+    Image.new("I;16", (8, 8), 32_768).save(file, "PNG")
+
+    made = pictures.within(pictures.decode(file.getvalue()), 8)
+
+    with Image.open(io.BytesIO(made.data)) as shown:
+        grey = shown.convert("L").getpixel((4, 4))
+    assert isinstance(grey, int)
+    assert abs(grey - 128) < 4
+
+
 @pytest.mark.parametrize(
     ("name", "disposition"),
     [
