@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from hongyan.observability import logger
-from hongyan.reindexing import make_anew
+from hongyan.reindexing import Rows, make_anew
 
 from functions.message import message_index, search_repository
 
@@ -24,4 +24,5 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG
 
     """
     pages = partial(search_repository.pages_of_messages, limit=PAGE)
-    return {"messages": make_anew(message_index.MESSAGES, pages, rebuild=event.get("rebuild") is True)}
+    rows = Rows(pages, lambda message: [message.conversation_id, message.seq])
+    return {"messages": make_anew(message_index.MESSAGES, rows, rebuild=event.get("rebuild") is True)}

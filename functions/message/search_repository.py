@@ -1,7 +1,7 @@
 """The SQL of searching messages."""
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from hongyan.schemas import Message
@@ -59,9 +59,9 @@ def find_shown(connection: sa.Connection, user_id: str, message_ids: Collection[
     return {row.id: repository.message(row) for row in connection.execute(statement)}
 
 
-def pages_of_messages(connection: sa.Connection, limit: int) -> Iterator[Sequence[Message]]:
-    """Yield all messages, recalled ones too, page by page in the order of the primary key."""
-    conversation_id, seq = "", 0
+def pages_of_messages(connection: sa.Connection, after: list[Any] | None, limit: int) -> Iterator[Sequence[Message]]:
+    """Yield all messages behind one, recalled ones too, page by page in the order of the primary key."""
+    conversation_id, seq = after or ("", 0)
     while True:
         behind = sa.or_(
             sa.and_(messages.c.conversation_id == conversation_id, messages.c.seq > seq),

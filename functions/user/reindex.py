@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from hongyan.observability import logger
-from hongyan.reindexing import make_anew
+from hongyan.reindexing import Rows, make_anew
 
 from functions.user import repository, user_index
 
@@ -24,11 +24,15 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG
         SearchUnavailable: the engine does not answer, or did not take everything.
 
     """
-    return {"users": make_anew(user_index.PEOPLE, _pages, rebuild=event.get("rebuild") is True)}
+    return {
+        "users": make_anew(
+            user_index.PEOPLE, Rows(_pages, lambda user: [user.id]), rebuild=event.get("rebuild") is True
+        )
+    }
 
 
-def _pages(connection: sa.Connection) -> Iterator[Sequence[repository.Row]]:
-    after_id = ""
+def _pages(connection: sa.Connection, after: list[Any] | None) -> Iterator[Sequence[repository.Row]]:
+    after_id = "" if after is None else after[0]
     while rows := repository.list_users(connection, after_id, PAGE):
         yield rows
         after_id = rows[-1].id

@@ -43,6 +43,13 @@ class Hit(NamedTuple):
     position: list[Any]
 
 
+class Filling(NamedTuple):
+    """An index that is being made, and the position of the last row that it is known to hold, with all before."""
+
+    name: str
+    position: list[Any] | None = None
+
+
 class SearchIndex(Generic[R]):
     """An index of rows of one kind. ``shape`` is to be raised with every change of ``definition`` or of the documents.
 
@@ -89,15 +96,25 @@ class SearchIndex(Generic[R]):
         taken_by = {self._next: _TAKEN | {404}, self.alias: _TAKEN}
         return {document.id for alias, document, status in results if status not in taken_by[alias]}
 
-    def begin(self) -> str:
-        """Make an empty index, to which changes go from now on, and return its name."""
+    def unfinished(self) -> Filling | None:
+        """Return the index of the present shape whose filling was cut off, if there is one."""
+        with _engine():
+            names = [name for name, aliases in self._indices().items() if self._next in aliases]
+            name = max((name for name in names if name.startswith(self._of_shape)), default=None)
+            if name is None:
+                return None
+            mapping = stores.search_client().indices.get_mapping(index=name, request_timeout=_MANAGEMENT_SECONDS)
+        return Filling(name, mapping[name]["mappings"].get("_meta", {}).get("position"))
+
+    def begin(self) -> Filling:
+        """Make an empty index, to which changes go from now on."""
         name = f"{self._of_shape}{new_id().lower()}"
         with _engine():
             indices = stores.search_client().indices
             template = {"index_patterns": [self._every], "template": self._definition}
             indices.put_index_template(name=self.alias, body=template, request_timeout=_MANAGEMENT_SECONDS)
             indices.create(index=name, body={"aliases": {self._next: {}}}, request_timeout=_MANAGEMENT_SECONDS)
-        return name
+        return Filling(name)
 
     def fill(self, rows: Sequence[R]) -> None:
         """Write rows to the index being made.
@@ -109,8 +126,16 @@ class SearchIndex(Generic[R]):
         if any(status not in _TAKEN for _, _, status in self._bulk(rows, [self._next], _MANAGEMENT_SECONDS)):
             raise SearchUnavailable
 
-    def finish(self, name: str) -> None:
+    def keep_position(self, filling: Filling, position: list[Any]) -> None:
+        """Keep up to where an index is filled, in its own mapping: lost with it, and with nothing else."""
+        meta = {"_meta": {"position": position}}
+        with _engine():
+            indices = stores.search_client().indices
+            indices.put_mapping(index=filling.name, body=meta, request_timeout=_MANAGEMENT_SECONDS)
+
+    def finish(self, filling: Filling) -> None:
         """Let a filled index answer from now on, at one stroke, and remove all others."""
+        name = filling.name
         with _engine():
             indices = stores.search_client().indices
             indices.refresh(index=name, request_timeout=_MANAGEMENT_SECONDS)
@@ -127,10 +152,12 @@ class SearchIndex(Generic[R]):
         with _engine():
             return any(name.startswith(self._of_shape) for name in self._answering())
 
-    def remove_leftovers(self) -> None:
-        """Delete every index that does not answer: replaced ones, and those of fillings that were cut off."""
+    def remove_leftovers(self, but: Filling | None = None) -> None:
+        """Delete every index that neither answers nor is to be gone on with: replaced ones, and those half filled."""
         with _engine():
-            leftovers = [name for name, aliases in self._indices().items() if self.alias not in aliases]
+            spared = None if but is None else but.name
+            indices = self._indices().items()
+            leftovers = [name for name, aliases in indices if self.alias not in aliases and name != spared]
             if leftovers:
                 stores.search_client().indices.delete(index=",".join(leftovers), request_timeout=_MANAGEMENT_SECONDS)
                 logger.info("removed indices that do not answer", indices=leftovers)

@@ -415,6 +415,66 @@ def test_killed_in_the_middle_it_leaves_the_old_index_and_the_next_run_cleans_up
     assert found(bob, "tea") == ["more tea", "tea"]
 
 
+def test_killed_in_the_middle_it_goes_on_behind_the_last_page_and_has_every_change_since(
+    pair: Pair, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob, conversation = pair
+    for n in range(6):
+        alice.say(conversation, f"tea {n}")
+    indexed(deployment)
+    monkeypatch.setattr(reindex, "PAGE", 2)
+    fill = MESSAGES.fill
+    filled: list[list[int]] = []
+
+    def die_at_the_third(rows: Sequence[Message]) -> None:
+        if len(filled) == 2:
+            raise KeyboardInterrupt
+        fill_and_tell(rows)
+
+    def fill_and_tell(rows: Sequence[Message]) -> None:
+        filled.append([row.seq for row in rows])
+        fill(rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MESSAGES, "fill", die_at_the_third)
+        with pytest.raises(KeyboardInterrupt):
+            make_anew()
+    alice.patch(f"/v1/conversations/{conversation}/messages/1", {"content": {"text": "coffee"}})
+    alice.post(f"/v1/conversations/{conversation}/messages/2/recall")
+    alice.say(conversation, "tea 6")
+    indexed(deployment)
+    with monkeypatch.context() as patch:
+        patch.setattr(MESSAGES, "fill", fill_and_tell)
+        make_anew(rebuild=False)
+
+    assert filled == [[1, 2], [3, 4], [5, 6], [7]]
+    assert len(indices()) == 1
+    assert found(bob, "tea") == [f"tea {n}" for n in (6, 5, 4, 3, 2)]
+    assert found(bob, "coffee") == ["coffee"]
+
+
+def test_what_was_half_filled_for_another_shape_is_begun_anew(
+    pair: Pair, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob, conversation = pair
+    alice.say(conversation, "tea")
+    indexed(deployment)
+
+    def die(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MESSAGES, "finish", die)
+        with pytest.raises(KeyboardInterrupt):
+            make_anew()
+    monkeypatch.setattr(MESSAGES, "shape", MESSAGES.shape + 1)
+
+    make_anew(rebuild=False)
+
+    assert len(indices()) == 1
+    assert found(bob, "tea") == ["tea"]
+
+
 def test_the_two_indices_are_made_anew_apart(person: People, deployment: Deployment) -> None:
     """Their locks and their names are their own."""
     with stores.engine().connect() as other:
@@ -462,7 +522,7 @@ def test_a_page_begins_behind_the_last_without_reading_it_again(pair: Pair) -> N
 
     with stores.engine().connect() as connection:
         before = rows_read(connection)
-        pages = list(search_repository.pages_of_messages(connection, 10))
+        pages = list(search_repository.pages_of_messages(connection, None, 10))
         reads = rows_read(connection)
 
     assert [len(page) for page in pages] == [10] * 6

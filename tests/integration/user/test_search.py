@@ -11,6 +11,7 @@ from hongyan import rate_limits, reindexing, stores
 from hongyan.clock import now
 from hongyan.errors import SearchUnavailable
 from hongyan.ids import new_id
+from hongyan.search_index import Filling
 from hongyan.tables import blocks, users
 from opensearchpy import OpenSearch
 
@@ -551,11 +552,11 @@ def test_killed_after_the_change_of_places_it_leaves_the_new_index_whole(
     alice = person("alice")
     remove, calls = user_index.PEOPLE.remove_leftovers, []
 
-    def die_the_second_time() -> None:
+    def die_the_second_time(but: Filling | None = None) -> None:
         calls.append(1)
         if len(calls) > 1:
             raise KeyboardInterrupt
-        remove()
+        remove(but)
 
     with monkeypatch.context() as patch:
         patch.setattr(user_index.PEOPLE, "remove_leftovers", die_the_second_time)
