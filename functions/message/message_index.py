@@ -99,7 +99,7 @@ def question(asked: lines.Asked, wanted: Wanted, scope: Json) -> Json:
 
 
 def searchable_text(message: Message) -> str:
-    """Return what a message can be found by: what was written, or what somebody said once it is transcribed.
+    """Return what a message can be found by: what was written, a file's name, or what was said once it is transcribed.
 
     What was recalled, or is the server's, cannot be found.
     """
@@ -108,6 +108,8 @@ def searchable_text(message: Message) -> str:
     match message.type:
         case "text":
             return str(message.content["text"])
+        case "image" | "file":
+            return str(message.content["name"])
         case "voice":
             return message.content["transcript"] or ""
         case _:

@@ -192,7 +192,7 @@ class TypingFrame(RequestBody):
 
 
 class Highlight(BaseModel):
-    """A part of `message.content.text`, or of a voice message's `transcript`: code points, without the one at `end`."""
+    """A part of a text, of a voice's `transcript` or of a file's `name`: code points, without the one at `end`."""
 
     start: int
     end: int

@@ -13,7 +13,7 @@ from hongyan.settings import settings
 from hongyan.tables import files, messages
 
 from functions.file import sweep
-from functions.message import retention
+from functions.message import reindex, retention
 from tests.support.deployment import Deployment
 from tests.support.gateway import LambdaContext, Response
 from tests.support.groups import a_group, remove
@@ -236,3 +236,17 @@ def test_a_recalled_image_gets_no_thumbnail(person: People, deployment: Deployme
 
     shown = alice.get(f"/v1/conversations/{chat}/messages").json["items"]
     assert [message["content"] for message in shown if message["seq"] == seq] == [{}]
+
+
+def test_a_file_is_found_by_its_name(person: People, deployment: Deployment) -> None:
+    reindex.handler({"rebuild": True}, LambdaContext())
+    alice, bob, chat = pair(person)
+    file = completed(alice, b"hello", name="季度报告 final.txt", mime="text/plain")
+    send(alice, chat, "file", file["id"])
+    assert deployment.message_indexing.work() == []
+    stores.search_client().indices.refresh(index="messages")
+
+    [found] = bob.get("/v1/messages/search?q=%E6%8A%A5%E5%91%8A&type=file").json["items"]
+
+    assert found["message"]["content"]["file_id"] == file["id"]
+    assert found["highlights"] == [{"start": 2, "end": 4}]
