@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bench import cold_start, groups, sync
+from bench import cold_start, crowds, groups, history, sync
 from bench.people import Account, befriend, make_accounts, socket_address
 from local.stack import Stack
 from tests.support.deployment import Deployment
@@ -36,6 +36,8 @@ def main() -> None:
     with groups.in_one_process() as deployment:
         group_operations(deployment)
         syncs(deployment)
+        crowds.report(deployment)
+        history.report(deployment)
     cold_starts()
 
 

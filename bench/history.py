@@ -20,7 +20,7 @@ from tests.support.histories import fill_history, forget_histories, measure_tabl
 from tests.support.people import Person
 from tests.support.statements import counted
 
-SHORT, LONG = 10_000, 1_000_000
+SHORT, LONG = 10_000, 10_000_000
 
 _TIMES = 31
 _PAGE = 50
