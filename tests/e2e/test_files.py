@@ -259,3 +259,58 @@ async def test_the_command_line_shows_the_transcript_of_a_voice(stack: Stack, jo
     shown = await run("ann", "send-file", ben.username, str(said), "--as", "voice")
 
     assert f"Transcript: “{WORDS}”" in shown
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "code"),
+    [
+        ({"size": 2**31 + 1}, 413, "file_too_large"),
+        ({"size": 20 * 2**20 + 1, "purpose": "image", "mime": "image/png"}, 413, "file_too_large"),
+        ({"purpose": "image", "mime": "image/svg+xml"}, 415, "unsupported_file"),
+        ({"size": 0}, 422, "validation_failed"),
+        ({"name": "../../etc/passwd"}, 422, "validation_failed"),
+        ({"name": "photo\u202egpj.exe"}, 422, "validation_failed"),
+    ],
+)
+async def test_what_is_too_much_or_no_file_is_refused_before_a_byte_is_sent(
+    pair: Pair, changed: dict[str, Any], status: int, code: str
+) -> None:
+    alice, _, _ = pair
+    wanted = {"name": "a", "mime": "text/plain", "size": 1, "sha256": "0" * 64, "purpose": "file", **changed}
+
+    answer = await alice.call("POST", "v1/files", wanted)
+
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+async def test_a_program_by_the_name_of_a_picture_is_deleted(pair: Pair, storage: httpx.AsyncClient) -> None:
+    alice, _, _ = pair
+    begun = await begin(alice, b"MZ\x90\0" + bytes(60), "image/png", "image")
+    assert (await store(storage, begun, b"MZ\x90\0" + bytes(60))).status_code == 200
+
+    refusals = [await alice.call("POST", f"v1/files/{begun['file_id']}/complete") for _ in range(2)]
+
+    assert [(answer.status_code, answer.json()["code"]) for answer in refusals] == [(422, "file_type_wrong")] * 2
+
+
+async def test_a_file_of_anothers_is_neither_read_nor_sent(pair: Pair, storage: httpx.AsyncClient) -> None:
+    alice, bob, chat = pair
+    file = await uploaded(alice, storage, b"hello", "text/plain", "file")
+    body = {"client_id": uuid4().hex, "type": "file", "content": {"file_id": file["id"]}}
+
+    read = await bob.call("GET", f"v1/files/{file['id']}")
+    sent = await bob.call("POST", f"v1/conversations/{chat}/messages", body)
+
+    assert (read.status_code, sent.status_code) == (404, 404)
+
+
+async def test_an_avatar_is_cropped_and_shown_to_anybody(pair: Pair, storage: httpx.AsyncClient) -> None:
+    alice, bob, _ = pair
+    file = await uploaded(alice, storage, a_picture(900, 600), "image/png", "avatar")
+    await alice.ok("PUT", "v1/users/me/avatar", {"file_id": file["id"]})
+
+    shown = (await bob.ok("GET", f"v1/users/{alice.id}"))["avatar"]
+    picture = await storage.get(shown["url"])
+
+    assert (file["width"], file["height"]) == (512, 512)
+    assert (picture.status_code, picture.content[8:12]) == (200, b"WEBP")
