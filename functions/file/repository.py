@@ -67,29 +67,14 @@ def lock_any(connection: sa.Connection, file_id: str) -> Row | None:
 
 
 def list_messages(connection: sa.Connection, file_id: str) -> Sequence[Row]:
-    """Return which messages carry a file, by conversation."""
+    """Return which messages carry a file, and who sent them, by conversation."""
+    carried = sa.and_(
+        messages.c.conversation_id == message_files.c.conversation_id, messages.c.seq == message_files.c.seq
+    )
     statement: sa.Select[Any] = (
-        sa.select(message_files.c.conversation_id, message_files.c.seq)
+        sa.select(message_files.c.conversation_id, message_files.c.seq, messages.c.sender_id)
+        .join(messages, carried)
         .where(message_files.c.file_id == file_id)
         .order_by(message_files.c.conversation_id, message_files.c.seq)
     )
     return connection.execute(statement).all()
-
-
-def find_message(connection: sa.Connection, conversation_id: str, seq: int) -> Row | None:
-    """Return what a message that carries a file holds."""
-    columns = (messages.c.sender_id, messages.c.content, messages.c.recalled_at)
-    statement: sa.Select[Any] = sa.select(*columns).where(_is(conversation_id, seq))
-    return connection.execute(statement).first()
-
-
-def update_message(
-    connection: sa.Connection, conversation_id: str, seq: int, content: dict[str, Any], change_seq: int
-) -> None:
-    """Change what a message holds. Its conversation is locked."""
-    statement = sa.update(messages).where(_is(conversation_id, seq))
-    connection.execute(statement.values(content=content, change_seq=change_seq))
-
-
-def _is(conversation_id: str, seq: int) -> sa.ColumnElement[bool]:
-    return sa.and_(messages.c.conversation_id == conversation_id, messages.c.seq == seq)

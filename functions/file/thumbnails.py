@@ -9,13 +9,11 @@ from functools import partial
 from typing import Any
 from urllib.parse import unquote_plus
 
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
-from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
-from hongyan import files, links, timeline
+from hongyan import files, findings, links
+from hongyan.batches import PartialItemFailureResponse, SQSRecord, settle_each
 from hongyan.errors import FileTypeWrong, PictureTooLarge, PictureUnreadable
 from hongyan.observability import logger
-from hongyan.unit_of_work import UnitOfWork, perform, read
+from hongyan.unit_of_work import perform, read
 
 from functions.file import pictures, repository, storage
 from functions.file.repository import Row
@@ -29,10 +27,7 @@ Thumbnails = dict[str, dict[str, int]]
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> PartialItemFailureResponse:  # noqa: ARG001  # Lambda's signature
     """Make the thumbnails of what a batch names, and answer for each record alone: what failed comes again."""
-    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-    with processor(records=event["Records"], handler=_settle):
-        processor.process()
-    return processor.response()
+    return settle_each(event, _settle)
 
 
 def _settle(record: SQSRecord) -> None:
@@ -50,7 +45,8 @@ def _make(file_id: str) -> None:
         return
     perform(lambda unit: repository.update(unit.connection, file_id, thumbnails=thumbnails))
     for message in read(lambda connection: repository.list_messages(connection, file_id)):
-        perform(partial(_show, conversation_id=message.conversation_id, seq=message.seq, thumbnails=thumbnails))
+        show = partial(findings.add, **message._mapping, name="thumbnail", value=thumbnails)  # noqa: SLF001  # public
+        perform(show)
 
 
 def _thumbnails(row: Row) -> Thumbnails | None:
@@ -66,18 +62,3 @@ def _thumbnails(row: Row) -> Thumbnails | None:
     for name, thumbnail in made.items():
         storage.write(links.thumbnail_key(row.id, name), thumbnail.data, "image/webp")
     return {name: dict(zip(("width", "height"), thumbnail.size, strict=True)) for name, thumbnail in made.items()}
-
-
-def _show(unit: UnitOfWork, conversation_id: str, seq: int, thumbnails: Thumbnails) -> None:
-    """Let a message show the thumbnails as its conversation's next change, unless it does or was recalled."""
-    sent = repository.find_message(unit.connection, conversation_id, seq)
-    if sent is None:
-        return
-    place = timeline.lock(unit.connection, conversation_id, sent.sender_id)
-    row = repository.find_message(unit.connection, conversation_id, seq)
-    if place is None or row is None or row.recalled_at is not None or row.content["thumbnail"] is not None:
-        return
-    after = timeline.change(unit.connection, place)
-    content = {**row.content, "thumbnail": thumbnails}
-    repository.update_message(unit.connection, conversation_id, seq, content, after.change_seq)
-    unit.announce(timeline.about(conversation_id, seq, "message.updated"))

@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
-from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from hongyan import files
+from hongyan.batches import PartialItemFailureResponse, SQSRecord, settle_each
 from hongyan.errors import FileNotFound
 from hongyan.observability import logger
 from hongyan.unit_of_work import read
@@ -16,10 +14,7 @@ from functions.file import inspection, repository, storage, uploads
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> PartialItemFailureResponse:  # noqa: ARG001  # Lambda's signature
     """Verify the uploads that a batch names, and answer for each record alone: what failed comes again."""
-    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-    with processor(records=event["Records"], handler=_verify):
-        processor.process()
-    return processor.response()
+    return settle_each(event, _verify)
 
 
 def _verify(record: SQSRecord) -> None:

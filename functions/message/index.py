@@ -7,9 +7,7 @@ message's ``change_seq`` keeps an older reading from replacing a newer one.
 from collections.abc import Collection
 from typing import Any
 
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
-from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from hongyan.batches import PartialItemFailureResponse, SQSRecord, settle_each
 from hongyan.errors import SearchUnavailable
 from hongyan.events import Event, Reference
 from hongyan.ids import Id
@@ -49,10 +47,7 @@ def handler(event: SqsEvent, context: Any) -> PartialItemFailureResponse:  # noq
         if which is None or which in unindexed:
             raise NotIndexedError(record.message_id)
 
-    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-    with processor(records=event["Records"], handler=settle):
-        processor.process()
-    return processor.response()
+    return settle_each(event, settle)
 
 
 def _index_or_give_back(references: Collection[Reference]) -> Collection[Reference]:

@@ -5,10 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
-from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from hongyan import connections
+from hongyan.batches import PartialItemFailureResponse, SQSRecord, settle_each
 from hongyan.clock import now
 from hongyan.connections import Connection
 from hongyan.events import ConnectionAudience, Event, Identity, SessionAudience
@@ -45,10 +43,7 @@ def handler(event: SqsEvent, context: Any) -> PartialItemFailureResponse:  # noq
         if failed := [e.event_id for e in parsed if e.identity in undelivered]:
             raise DeliveryError(failed)
 
-    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-    with processor(records=event["Records"], handler=settle):
-        processor.process()
-    return processor.response()
+    return settle_each(event, settle)
 
 
 def push(events: Sequence[Event]) -> set[Identity]:

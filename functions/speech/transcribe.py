@@ -6,10 +6,8 @@ out), was recalled, or its sender has had enough transcribed for the day. The me
 
 from typing import Any, NamedTuple
 
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
-from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
-from hongyan import audio, rate_limits, timeline
+from hongyan import audio, findings, rate_limits
+from hongyan.batches import PartialItemFailureResponse, SQSRecord, settle_each
 from hongyan.errors import (
     AudioEmpty,
     AudioTooLarge,
@@ -21,9 +19,9 @@ from hongyan.errors import (
 )
 from hongyan.events import Event
 from hongyan.observability import logger
-from hongyan.unit_of_work import UnitOfWork, perform, read
+from hongyan.unit_of_work import perform, read
 
-from functions.speech import recognition, recordings, repository, samples
+from functions.speech import recognition, recordings, samples
 from functions.speech.recognition import SpeechRecognizer
 
 TRANSCRIPTS_A_DAY = rate_limits.at_most(200, 24 * 60 * 60, "transcripts")
@@ -44,10 +42,7 @@ class _Voice(NamedTuple):
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> PartialItemFailureResponse:  # noqa: ARG001  # Lambda's signature
     """Transcribe what a batch refers to, and answer for each record alone: what failed comes again."""
-    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-    with processor(records=event["Records"], handler=_settle):
-        processor.process()
-    return processor.response()
+    return settle_each(event, _settle)
 
 
 def _settle(record: SQSRecord) -> None:
@@ -78,7 +73,7 @@ def transcribe(voice: _Voice, recognizer: SpeechRecognizer) -> None:
         rate_limits.give_back_if_counted(share)
         logger.warning("a voice message waits", conversation_id=voice.conversation_id, kind=type(error).__name__)
         raise
-    perform(lambda unit: _write(unit, voice, text))
+    perform(lambda unit: findings.add(unit, voice.conversation_id, voice.seq, voice.sender_id, "transcript", text))
 
 
 def _text(voice: _Voice, recognizer: SpeechRecognizer) -> str:
@@ -106,23 +101,11 @@ def _recognized(speech: bytes, recognizer: SpeechRecognizer) -> str:
 
 
 def _find(conversation_id: str, seq: int) -> _Voice | None:
-    row = read(lambda connection: repository.find_message(connection, conversation_id, seq))
+    row = read(lambda connection: findings.find_message(connection, conversation_id, seq))
     if row is None or not _wants_transcript(row):
         return None
     return _Voice(conversation_id, seq, row.sender_id, row.content["file_id"], row.content["mime"])
 
 
-def _wants_transcript(row: repository.Row) -> bool:
-    return row.type == "voice" and row.recalled_at is None and row.content["transcript"] is None
-
-
-def _write(unit: UnitOfWork, voice: _Voice, text: str) -> None:
-    """Write the transcript as the conversation's next change, unless another one did or the message was recalled."""
-    place = timeline.lock(unit.connection, voice.conversation_id, voice.sender_id)
-    row = repository.find_message(unit.connection, voice.conversation_id, voice.seq)
-    if place is None or row is None or not _wants_transcript(row):
-        return
-    after = timeline.change(unit.connection, place)
-    content = {**row.content, "transcript": text}
-    repository.update_content(unit.connection, voice.conversation_id, voice.seq, content, after.change_seq)
-    unit.announce(timeline.about(voice.conversation_id, voice.seq, "message.updated"))
+def _wants_transcript(row: findings.Row) -> bool:
+    return row.type == "voice" and findings.lacks(row, "transcript")

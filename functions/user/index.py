@@ -7,9 +7,7 @@ version keeps an older reading from replacing a newer one.
 from collections.abc import Sequence
 from typing import Any
 
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
-from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from hongyan.batches import PartialItemFailureResponse, SQSRecord, settle_each
 from hongyan.errors import SearchUnavailable
 from hongyan.events import Event
 from hongyan.ids import Id
@@ -47,10 +45,7 @@ def handler(event: SqsEvent, context: Any) -> PartialItemFailureResponse:  # noq
         if user_id is None or user_id in unindexed:
             raise NotIndexedError(record.message_id)
 
-    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-    with processor(records=event["Records"], handler=settle):
-        processor.process()
-    return processor.response()
+    return settle_each(event, settle)
 
 
 def _index_or_give_back(user_ids: Sequence[str]) -> set[str]:
