@@ -65,7 +65,7 @@ def begin(body: NewUpload, caller: Caller) -> Upload:
 @app.get(
     "/v1/files/{file_id}/upload",
     response_model_exclude_none=True,
-    responses=problems(TokenInvalid, FileNotFound, *REFUSALS.values()),
+    responses=problems(TokenInvalid, FileNotFound, *REFUSALS),
 )
 def resume(file_id: FileId, caller: Caller) -> Upload:
     """Return anew how to upload what is not there yet, and of a large file which parts are."""
@@ -76,7 +76,7 @@ def resume(file_id: FileId, caller: Caller) -> Upload:
     "/v1/files/{file_id}/complete",
     responses={
         202: {"model": File, "description": "It takes a while, as it is large. Ask again."},
-        **problems(*_TAKEN, FileNotFound, UploadIncomplete, PartsWrong, *REFUSALS.values()),
+        **problems(*_TAKEN, FileNotFound, UploadIncomplete, PartsWrong, *REFUSALS),
     },
 )
 def complete(file_id: FileId, caller: Caller, response: Response, body: Completion | None = None) -> File:
@@ -107,7 +107,7 @@ def delete(file_id: FileId, caller: Caller) -> None:
 
 @app.put(
     "/v1/files/{file_id}/content",
-    responses=problems(TokenInvalid, FileNotFound, FileTooLarge, BodyTooLarge, UploadIncomplete, *REFUSALS.values()),
+    responses=problems(TokenInvalid, FileNotFound, FileTooLarge, BodyTooLarge, UploadIncomplete, *REFUSALS),
     openapi_extra=_BODY,
 )
 def store(file_id: FileId, caller: Caller, body: RawBody) -> File:
@@ -127,11 +127,11 @@ def store(file_id: FileId, caller: Caller, body: RawBody) -> File:
 def content(file_id: FileId, caller: Caller) -> Response:
     """Return a file's bytes, or redirect to a link to them."""
     found = service.content(caller.user_id, file_id)
-    if found.data is None:
-        return Response(status_code=307, headers={"Location": found.link, "Cache-Control": "private, no-store"})
+    if isinstance(found.data_or_link, str):
+        return Response(status_code=307, headers={"Location": found.data_or_link, "Cache-Control": "private, no-store"})
     headers = {
         "Content-Disposition": storage.disposition(found.name),
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "private, no-store",
     }
-    return Response(found.data, media_type=storage.shown_as(found.mime), headers=headers)
+    return Response(found.data_or_link, media_type=storage.shown_as(found.mime), headers=headers)

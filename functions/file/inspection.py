@@ -1,13 +1,13 @@
 """What bytes really are: nothing is taken on anybody's word (contract, File).
 
-Pictures are decoded by Pillow, recordings by FFmpeg; of other files, the first bytes are compared with what is known
-of their type.
+Pictures are decoded by Pillow (`pictures`), recordings by FFmpeg; of other files, the first bytes are compared with
+what is known of their type.
 """
 
 import re
-from typing import NamedTuple
 
 import puremagic
+from hongyan import audio_formats
 from hongyan.errors import (
     AudioEmpty,
     AudioUnreadable,
@@ -21,30 +21,23 @@ from hongyan.errors import (
 )
 
 # For which an upload is refused for good.
-REFUSALS: dict[str, type[Problem]] = {
-    kind.code: kind
-    for kind in (
-        AudioEmpty,
-        AudioUnreadable,
-        FileChecksumWrong,
-        FileSizeWrong,
-        FileTypeWrong,
-        PictureTooLarge,
-        PictureUnreadable,
-        RecordingTooLong,
-    )
-}
+REFUSALS: tuple[type[Problem], ...] = (
+    AudioEmpty,
+    AudioUnreadable,
+    FileChecksumWrong,
+    FileSizeWrong,
+    FileTypeWrong,
+    PictureTooLarge,
+    PictureUnreadable,
+    RecordingTooLong,
+)
 
 HEAD_BYTES = 64 * 1024
 
-AVATAR_SIDE = 512
 LONGEST_RECORDING_MS = 15 * 60 * 1000
 
-_PICTURES = {"image/png": "PNG", "image/jpeg": "JPEG", "image/gif": "GIF", "image/webp": "WEBP"}
-_RECORDINGS = {
-    *("audio/wav", "audio/wave", "audio/x-wav", "audio/vnd.wave", "audio/amr", "audio/amr-wb", "audio/m4a"),
-    *("audio/x-m4a", "audio/mp4", "audio/mpeg", "audio/mp3", "audio/ogg", "audio/opus"),
-}
+# Pillow's names of their formats.
+PICTURES = {"image/png": "PNG", "image/jpeg": "JPEG", "image/gif": "GIF", "image/webp": "WEBP"}
 # A page in disguise: browsers run what is in it.
 _ACTIVE = {"text/html", "application/xhtml+xml", "text/javascript", "application/javascript"}
 
@@ -57,30 +50,15 @@ _ANY_BYTES = re.compile(
 _LOOKED_INTO = re.compile(r"(image|audio|video)/|application/(pdf|zip|gzip|x-7z-compressed|vnd\.rar)$")
 
 
-class Size(NamedTuple):
-    """Of a picture as it is shown, in pixels."""
-
-    width: int
-    height: int
-
-
-class Picture(NamedTuple):
-    """A picture that was made here."""
-
-    data: bytes
-    mime: str
-    size: Size
-
-
 def takes(purpose: str, mime: str) -> bool:
     """Tell whether a file of a type may serve a purpose."""
     match purpose:
         case "avatar":
-            return mime in _PICTURES and mime != "image/gif"
+            return mime in PICTURES and mime != "image/gif"
         case "image":
-            return mime in _PICTURES
+            return mime in PICTURES
         case "voice":
-            return mime in _RECORDINGS
+            return audio_formats.is_file(mime)
         case _:
             return mime not in _ACTIVE
 
@@ -104,28 +82,6 @@ def check_head(head: bytes, mime: str) -> None:
         raise FileTypeWrong
 
 
-def picture_size(data: bytes, mime: str) -> Size:
-    """Return a picture's size, after decoding all of it: a broken one never reaches anybody.
-
-    Raises:
-        FileTypeWrong: it is none of its type.
-        PictureTooLarge: it has more pixels than anybody's memory should hold.
-        PictureUnreadable: it is broken.
-
-    """
-    from functions.file import pictures  # noqa: PLC0415  # Pillow, which not every call needs
-
-    return Size(*pictures.decode(data, _PICTURES[mime]).size)
-
-
-def avatar(data: bytes) -> Picture:
-    """Return the middle of a picture that was looked at, square, as a WebP."""
-    from functions.file import pictures  # noqa: PLC0415  # Pillow, which not every call needs
-
-    made = pictures.square(data, AVATAR_SIDE)
-    return Picture(made.data, "image/webp", Size(*made.size))
-
-
 def duration_ms(data: bytes, mime: str) -> int:
     """Return how long a recording lasts, after decoding all of it.
 
@@ -137,7 +93,7 @@ def duration_ms(data: bytes, mime: str) -> int:
     from hongyan import audio  # noqa: PLC0415  # FFmpeg, which not every call needs
 
     heard = 0.0
-    for frame in audio.frames(data, audio.declared(mime)):
+    for frame in audio.frames(data, audio_formats.declared(mime)):
         heard += frame.samples * 1000 / frame.sample_rate
         if heard > LONGEST_RECORDING_MS:
             raise RecordingTooLong

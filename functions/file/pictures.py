@@ -11,6 +11,7 @@ MOST_PIXELS = 50_000_000
 LONGEST_SIDE = 16_383
 _FORMATS = ("PNG", "JPEG", "GIF", "WEBP")
 _QUALITY = 80
+MIME = "image/webp"  # of what is made here
 
 
 class Made(NamedTuple):
@@ -48,9 +49,8 @@ def decode(data: bytes, expected: str | None = None) -> Image.Image:
         raise PictureUnreadable from error
 
 
-def square(data: bytes, side: int) -> Made:
+def square(picture: Image.Image, side: int) -> Made:
     """Return the middle of a picture, at most ``side`` pixels wide and high, or as large as it is."""
-    picture = decode(data)
     side = min(side, *picture.size)
     return _webp(ImageOps.fit(_colours(picture), (side, side)))
 

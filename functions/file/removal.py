@@ -5,8 +5,6 @@ from hongyan.unit_of_work import UnitOfWork, perform
 
 from functions.file import repository, storage
 
-THUMBNAILS = ("small", "large")
-
 
 def remove(file_id: str) -> bool:
     """Remove a file that has expired, under its lock, and tell whether it had."""
@@ -14,7 +12,7 @@ def remove(file_id: str) -> bool:
 
 
 def _remove(unit: UnitOfWork, file_id: str) -> bool:
-    row = repository.lock_any(unit.connection, file_id)
+    row = files.lock_any(unit.connection, file_id)
     if row is None or files.is_there(row) or files.is_used(unit.connection, row):
         return False
     key = storage.upload_key(row.purpose, row.id)
@@ -22,7 +20,7 @@ def _remove(unit: UnitOfWork, file_id: str) -> bool:
         storage.abort_parts(key, row.upload_id)
     keys = {key, storage.key_of(row.purpose, row.id)}
     if row.purpose == "image":
-        keys |= {links.thumbnail_key(row.id, name) for name in THUMBNAILS}
+        keys |= {links.thumbnail_key(row.id, name) for name in storage.THUMBNAIL_SIDES}
     storage.delete(sorted(keys))
     repository.delete(unit.connection, file_id)
     if row.refused_as is None:

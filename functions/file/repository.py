@@ -61,11 +61,6 @@ def list_expired(connection: sa.Connection, before: datetime, after_id: str, lim
     return connection.scalars(statement).all()
 
 
-def lock_any(connection: sa.Connection, file_id: str) -> Row | None:
-    """Lock and return a file, expired or not."""
-    return connection.execute(sa.select(files).where(files.c.id == file_id).with_for_update()).first()
-
-
 def list_messages(connection: sa.Connection, file_id: str) -> Sequence[Row]:
     """Return which messages carry a file, and who sent them, by conversation."""
     carried = sa.and_(

@@ -25,8 +25,7 @@ class Content(NamedTuple):
 
     name: str
     mime: str
-    data: bytes | None
-    link: str
+    data_or_link: bytes | str
 
 
 def find(user_id: str, file_id: str) -> File:
@@ -87,11 +86,12 @@ def content(user_id: str, file_id: str) -> Content:
     row = _readable(user_id, file_id)
     if row.completed_at is None:
         raise FileNotFound
+    if row.size > MOST_BYTES_HERE:
+        return Content(row.name, row.mime, _link(row))
     try:
-        data = storage.read(storage.key_of(row.purpose, row.id)) if row.size <= MOST_BYTES_HERE else None
+        return Content(row.name, row.mime, storage.read(storage.key_of(row.purpose, row.id)))
     except storage.GoneError as error:  # deleted since
         raise FileNotFound from error
-    return Content(row.name, row.mime, data, _link(row))
 
 
 def delete(user_id: str, file_id: str) -> None:

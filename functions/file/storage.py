@@ -19,6 +19,9 @@ PUT_SECONDS = 15 * 60
 PARTS_SECONDS = 60 * 60
 DOWNLOAD_SECONDS = 15 * 60
 
+# The longer side of each thumbnail, in pixels.
+THUMBNAIL_SIDES = {"small": 320, "large": 1280}
+
 _CHUNK = 1024 * 1024
 
 # What browsers show without running anything of it. All else is fetched as bytes.

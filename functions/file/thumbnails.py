@@ -18,9 +18,6 @@ from hongyan.unit_of_work import perform, read
 from functions.file import pictures, repository, storage
 from functions.file.repository import Row
 
-# The longer side, in pixels.
-SIDES = {"small": 320, "large": 1280}
-
 Thumbnails = dict[str, dict[str, int]]
 
 
@@ -58,7 +55,7 @@ def _thumbnails(row: Row) -> Thumbnails | None:
     except (FileTypeWrong, PictureTooLarge, PictureUnreadable) as problem:
         logger.info("an image has no thumbnails", file_id=row.id, code=problem.code)  # completing it says so too
         return None
-    made = {name: pictures.within(picture, side) for name, side in SIDES.items()}
+    made = {name: pictures.within(picture, side) for name, side in storage.THUMBNAIL_SIDES.items()}
     for name, thumbnail in made.items():
-        storage.write(links.thumbnail_key(row.id, name), thumbnail.data, "image/webp")
+        storage.write(links.thumbnail_key(row.id, name), thumbnail.data, pictures.MIME)
     return {name: dict(zip(("width", "height"), thumbnail.size, strict=True)) for name, thumbnail in made.items()}

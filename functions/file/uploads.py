@@ -36,6 +36,8 @@ VERIFIED_AT_ONCE = 64 * MIB
 # Then whoever put it on the queue may have died before.
 VERIFIED_WITHIN = timedelta(minutes=15)
 
+AVATAR_SIDE = 512
+
 UPLOAD_FOR = timedelta(days=1)
 UNUSED_FOR = timedelta(days=7)
 
@@ -165,7 +167,7 @@ def verify(row: Row) -> Row:
     key = storage.upload_key(row.purpose, row.id)
     try:
         found = _verified_file(row, key) if row.purpose == "file" else _verified_medium(row, key)
-    except tuple(inspection.REFUSALS.values()) as problem:
+    except inspection.REFUSALS as problem:
         refuse(row, problem)
     done = perform(lambda unit: _finish(unit, row.id, found))
     if row.purpose == "avatar":
@@ -194,7 +196,7 @@ def refuse_again(row: Row) -> None:
 
     """
     if row.refused_as is not None:
-        raise inspection.REFUSALS[row.refused_as]
+        raise next(kind for kind in inspection.REFUSALS if kind.code == row.refused_as)
 
 
 def refuse(row: Row, problem: Problem) -> NoReturn:
@@ -297,13 +299,21 @@ def _verified_medium(row: Row, key: str) -> dict[str, Any]:
     _check_digest(row, hashlib.sha256(data).digest())
     if row.purpose == "voice":
         return {"duration_ms": inspection.duration_ms(data, row.mime)}
-    size = inspection.picture_size(data, row.mime)
+    return _verified_picture(row, data)
+
+
+def _verified_picture(row: Row, data: bytes) -> dict[str, Any]:
+    """Decode all of a picture, so that a broken one never reaches anybody, and make an avatar of what is to be one."""
+    from functions.file import pictures  # noqa: PLC0415  # Pillow, which not every call needs
+
+    picture = pictures.decode(data, inspection.PICTURES[row.mime])
     if row.purpose == "image":
-        return size._asdict()
-    avatar = inspection.avatar(data)
-    storage.write(storage.key_of("avatar", row.id), avatar.data, avatar.mime)
+        return {"width": picture.width, "height": picture.height}
+    avatar = pictures.square(picture, AVATAR_SIDE)
+    storage.write(storage.key_of("avatar", row.id), avatar.data, pictures.MIME)
+    width, height = avatar.size
     sha256 = hashlib.sha256(avatar.data).digest()
-    return {**avatar.size._asdict(), "mime": avatar.mime, "size": len(avatar.data), "sha256": sha256}
+    return {"width": width, "height": height, "mime": pictures.MIME, "size": len(avatar.data), "sha256": sha256}
 
 
 def _check_digest(row: Row, digest: bytes) -> None:

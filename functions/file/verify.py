@@ -25,5 +25,5 @@ def _verify(record: SQSRecord) -> None:
         uploads.verify(rows[0])
     except (FileNotFound, storage.GoneError):
         logger.info("an upload was deleted while it was verified", file_id=record.body)
-    except tuple(inspection.REFUSALS.values()) as problem:
+    except inspection.REFUSALS as problem:
         logger.info("an upload was refused", file_id=record.body, code=problem.code)

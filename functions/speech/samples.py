@@ -5,6 +5,7 @@ from itertools import chain
 
 import av
 from hongyan import audio
+from hongyan.audio_formats import Declared
 from hongyan.errors import AudioEmpty, AudioTooLong, AudioUnreadable, AudioUnrecognisable
 
 RATE = 16_000
@@ -21,7 +22,7 @@ _NO_SOUND = 64  # of 32,767
 _SILENCE_SHARE = 0.03  # of the loudest
 
 
-def speech_of(data: bytes, what: audio.Declared) -> bytes:
+def speech_of(data: bytes, what: Declared) -> bytes:
     """Return what is said, as samples that a recogniser takes.
 
     Raises:
@@ -37,7 +38,7 @@ def speech_of(data: bytes, what: audio.Declared) -> bytes:
     return _without_silence(samples)
 
 
-def _samples(data: bytes, what: audio.Declared) -> bytes:
+def _samples(data: bytes, what: Declared) -> bytes:
     samples = bytearray()
     resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
     try:

@@ -1,6 +1,6 @@
 """The speech module's use cases."""
 
-from hongyan import audio, rate_limits
+from hongyan import audio_formats, rate_limits
 from hongyan.errors import SpeechUnavailable
 
 from functions.speech import recordings, samples
@@ -45,7 +45,7 @@ def recognize_upload(user_id: str, file_id: str, language: Language, recognizer:
 def _recognize(
     user_id: str, data: bytes, content_type: str, language: Language, recognizer: SpeechRecognizer
 ) -> Recognized:
-    speech = samples.speech_of(data, audio.declared(content_type))
+    speech = samples.speech_of(data, audio_formats.declared(content_type))
     rate_limits.take(RECOGNITIONS_A_DAY, user_id)
     try:
         return Recognized(text=recognizer.recognize(speech, language))

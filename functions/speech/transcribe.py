@@ -6,7 +6,7 @@ out), was recalled, or its sender has had enough transcribed for the day. The me
 
 from typing import Any, NamedTuple
 
-from hongyan import audio, findings, rate_limits
+from hongyan import audio_formats, findings, rate_limits
 from hongyan.batches import PartialItemFailureResponse, SQSRecord, settle_each
 from hongyan.errors import (
     AudioEmpty,
@@ -79,7 +79,7 @@ def transcribe(voice: _Voice, recognizer: SpeechRecognizer) -> None:
 def _text(voice: _Voice, recognizer: SpeechRecognizer) -> str:
     """Return what is said, and nothing if nobody speaks or nothing can be made out."""
     try:
-        speech = samples.speech_of(recordings.fetch(voice.file_id), audio.declared(voice.mime))
+        speech = samples.speech_of(recordings.fetch(voice.file_id), audio_formats.declared(voice.mime))
         return _recognized(speech, recognizer)
     except AudioUnrecognisable:
         return ""

@@ -261,6 +261,11 @@ def _change_phone(unit: UnitOfWork, user_id: str, phone: str, weighed: Weighed) 
 def _change_profile(unit: UnitOfWork, user_id: str, values: dict[str, Any]) -> Self:
     if repository.lock_user(unit.connection, user_id) is None:
         raise UserNotFound
+    return _write_profile(unit, user_id, values)
+
+
+def _write_profile(unit: UnitOfWork, user_id: str, values: dict[str, Any]) -> Self:
+    """Change the profile of a locked user."""
     row = repository.update_user(unit.connection, user_id, **values)
     _announce_change(unit, row, FriendsAudience(user_id=user_id, with_own_devices=True))
     feed.note_for_friends(unit.connection, user_id)
@@ -274,7 +279,7 @@ def _change_avatar(unit: UnitOfWork, user_id: str, file_id: str | None) -> Self:
         raise UserNotFound
     if file_id is not None:
         files.use(unit.connection, user_id, file_id, "avatar")
-    shown = _change_profile(unit, user_id, {"avatar_file_id": file_id})
+    shown = _write_profile(unit, user_id, {"avatar_file_id": file_id})
     files.release_avatar(unit.connection, user.avatar_file_id)
     return shown
 

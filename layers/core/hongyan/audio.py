@@ -8,34 +8,15 @@ import io
 import re
 import struct
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
 
 import av
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
-from hongyan.errors import AudioEmpty, AudioUnreadable, UnsupportedAudio
+from hongyan.audio_formats import Declared, Format
+from hongyan.errors import AudioEmpty, AudioUnreadable
 
-Format = Literal["wav", "pcm", "amr", "m4a", "mp3", "opus"]
-
-_FORMATS: dict[str, Format] = {
-    "audio/wav": "wav",
-    "audio/wave": "wav",
-    "audio/x-wav": "wav",
-    "audio/vnd.wave": "wav",
-    "audio/pcm": "pcm",
-    "audio/amr": "amr",
-    "audio/amr-wb": "amr",
-    "audio/m4a": "m4a",
-    "audio/x-m4a": "m4a",
-    "audio/mp4": "m4a",
-    "audio/mpeg": "mp3",
-    "audio/mp3": "mp3",
-    "audio/ogg": "opus",
-    "audio/opus": "opus",
-}
-_PCM_RATES = (8_000, 16_000)
 _DEMUXERS: dict[Format, str] = {"wav": "wav", "pcm": "s16le", "amr": "amr", "m4a": "mov", "mp3": "mp3", "opus": "ogg"}
 _DECODERS = "pcm_u8,pcm_s16le,pcm_s24le,pcm_s32le,pcm_f32le,amrnb,amrwb,aac,mp3float,mp3,opus"
 
@@ -58,34 +39,6 @@ _UNKNOWN_SIZE = 0x7FFF_0000
 
 # A recording that breaks off lasts less than its header says. Edit lists and padding differ by less than this.
 _SHARE_THAT_MUST_BE_THERE = 0.9
-
-
-class Declared(NamedTuple):
-    """What a sender says that the audio is; raw samples have a rate, all else says its own."""
-
-    format: Format
-    rate: int | None = None
-
-
-def declared(content_type: str) -> Declared:
-    """Return what a media type says.
-
-    Raises:
-        UnsupportedAudio: it is none that is taken.
-
-    >>> declared("audio/pcm; rate=8000")
-    Declared(format='pcm', rate=8000)
-    """
-    media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
-    kind = _FORMATS.get(media_type)
-    if kind is None:
-        raise UnsupportedAudio
-    if kind != "pcm":
-        return Declared(kind)
-    for rate in _PCM_RATES:
-        if f"rate={rate}" in parameters:
-            return Declared(kind, rate)
-    raise UnsupportedAudio
 
 
 def frames(data: bytes, what: Declared) -> Iterator[AudioFrame]:

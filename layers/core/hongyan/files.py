@@ -25,8 +25,13 @@ def is_there(row: Row) -> bool:
 
 def lock(connection: sa.Connection, file_id: str) -> Row | None:
     """Lock and return a file, unless it has expired: until the transaction ends, nobody else uses or deletes it."""
-    row = connection.execute(sa.select(files).where(files.c.id == file_id).with_for_update()).first()
+    row = lock_any(connection, file_id)
     return None if row is None or not is_there(row) else row
+
+
+def lock_any(connection: sa.Connection, file_id: str) -> Row | None:
+    """Lock and return a file, expired or not."""
+    return connection.execute(sa.select(files).where(files.c.id == file_id).with_for_update()).first()
 
 
 def use(connection: sa.Connection, owner_id: str, file_id: str, purpose: str) -> Row:

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hongyan.audio import declared
+from hongyan.audio_formats import declared
 
 from functions.speech.samples import speech_of
 from local.stack import Stack

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hongyan.audio import declared
+from hongyan.audio_formats import declared
 from hongyan.errors import AudioTooLong, AudioUnrecognisable, Problem, SpeechUnavailable
 
 from functions.speech import recognition

@@ -5,7 +5,7 @@ import tracemalloc
 from array import array
 
 import pytest
-from hongyan.audio import Declared, declared
+from hongyan.audio_formats import Declared, declared
 from hongyan.errors import (
     AudioEmpty,
     AudioTooLong,
