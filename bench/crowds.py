@@ -4,14 +4,9 @@ import statistics
 import sys
 import time
 
-import sqlalchemy as sa
-from hongyan import stores
-from hongyan.clock import now
-from hongyan.tables import conversations, members
-
 from bench.groups import Cost, in_one_process
 from tests.support.deployment import Deployment
-from tests.support.groups import fill
+from tests.support.groups import fill, let_in
 from tests.support.people import Person
 from tests.support.statements import counted
 
@@ -44,22 +39,7 @@ def report(deployment: Deployment) -> None:
 def _group(owner: Person, first: list[Person], rest: list[Person], size: int) -> str:
     made = owner.post("/v1/conversations", {"name": f"group of {size}", "member_ids": [person.id for person in first]})
     group_id: str = made.json["id"]
-    rows = [
-        {
-            "conversation_id": group_id,
-            "user_id": person.id,
-            "read_seq": 0,
-            "own_after_read": 0,
-            "muted": False,
-            "pinned": False,
-            "joined_at": now(),
-            "role": "member",
-        }
-        for person in rest
-    ]
-    with stores.engine().begin() as connection:
-        connection.execute(sa.insert(members).values(rows))
-        connection.execute(sa.update(conversations).where(conversations.c.id == group_id).values(member_count=ONLINE))
+    let_in(group_id, [person.id for person in rest])
     fill(group_id, size - ONLINE)
     return group_id
 

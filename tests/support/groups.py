@@ -1,5 +1,6 @@
 """Groups as tests make them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -76,10 +77,15 @@ def a_crowd_of_friends(someone: Person, count: int) -> list[str]:
 
 def fill(group_id: str, count: int) -> None:
     """Let a group have many more members, past the API, who are nobody in particular."""
+    let_in(group_id, [new_id() for _ in range(count)])
+
+
+def let_in(group_id: str, user_ids: Sequence[str]) -> None:
+    """Let people be members of a group, past the API."""
     rows = [
         {
             "conversation_id": group_id,
-            "user_id": new_id(),
+            "user_id": user_id,
             "read_seq": 0,
             "own_after_read": 0,
             "muted": False,
@@ -87,7 +93,7 @@ def fill(group_id: str, count: int) -> None:
             "joined_at": now(),
             "role": "member",
         }
-        for _ in range(count)
+        for user_id in user_ids
     ]
     if not rows:
         return
@@ -96,5 +102,5 @@ def fill(group_id: str, count: int) -> None:
         connection.execute(
             sa.update(conversations)
             .where(conversations.c.id == group_id)
-            .values(member_count=conversations.c.member_count + count)
+            .values(member_count=conversations.c.member_count + len(rows))
         )

@@ -16,7 +16,7 @@ from hongyan_client.chat import printable
 from hongyan_client.command import EndpointOption, ProfileOption, run
 from hongyan_client.errors import HongyanError, NotFound, NotLoggedIn, ValidationFailed
 from hongyan_client.message_cli import ConversationArgument, SeqArgument, find_any, line, titled
-from hongyan_client.models import FilePurpose, Message
+from hongyan_client.models import FilePurpose, Message, Upload
 from hongyan_client.profile import Profile
 from hongyan_client.transfers import Source, download, upload
 from hongyan_client.unfinished import Unfinished, UnfinishedUploads
@@ -46,9 +46,9 @@ def send_file(
         source = Source.read(path, mime, _purpose(purpose, mime))
         kept = UnfinishedUploads(own.uploads_file())
         key = f"{client.session.user.id}:{found.id}:{source.purpose}:{source.sha256}"
-        unfinished = await _begun(client, source, kept, key)
+        unfinished, wanted = await _begun(client, source, kept, key)
         with _bar(f"Sending {printable(path.name)}", source.size) as told:
-            await upload(client, source, unfinished.file_id, told)
+            await upload(client, source, unfinished.file_id, wanted, told)
         sent = await client.send_file(found.id, source.purpose, unfinished.file_id, unfinished.client_id)
         kept.forget(key)
         typer.echo(line(sent, titled(found)))
@@ -71,11 +71,7 @@ def save_file(
 
     async def work(client: HongyanClient, _: Profile) -> None:
         found = await find_any(client, conversation)
-        page = (
-            await client.history(found.id, after_seq=seq - 1, limit=1)
-            if seq > 1
-            else await client.history(found.id, before_seq=2, limit=1)
-        )
+        page = await client.history(found.id, before_seq=seq + 1, limit=1)
         message = next((each for each in page.items if each.seq == seq), None)
         if message is None or "file_id" not in message.content:
             raise HongyanError(f"Message {seq} carries no file.")
@@ -100,22 +96,24 @@ def _purpose(wanted: str | None, mime: str) -> FilePurpose:
             raise HongyanError(f"{wanted!r} is none of image, file and voice.")
 
 
-async def _begun(client: HongyanClient, source: Source, kept: UnfinishedUploads, key: str) -> Unfinished:
-    """Return the upload that was interrupted, if it can go on; else one that begins now, kept before a byte is sent."""
+async def _begun(
+    client: HongyanClient, source: Source, kept: UnfinishedUploads, key: str
+) -> tuple[Unfinished, Upload | None]:
+    """Return the upload that was interrupted, if it can go on; else one that begins now, kept before a byte is sent.
+
+    With it comes how to store what is not there yet, None when all is.
+    """
     before = kept.find(key)
     if before is not None:
         try:
             file = await client.file(before.file_id)
-            if file.status == "uploading":
-                await client.resume_upload(before.file_id)
+            return before, await client.resume_upload(before.file_id) if file.status == "uploading" else None
         except (NotFound, ValidationFailed):
             kept.forget(key)
-        else:
-            return before
     begun = await client.begin_upload(source.path.name, source.mime, source.size, source.sha256, source.purpose)
     unfinished = Unfinished(file_id=begun.file_id, client_id=uuid4().hex)
     kept.keep(key, unfinished)
-    return unfinished
+    return unfinished, begun
 
 
 async def _transcript(client: HongyanClient, sent: Message) -> str:
@@ -123,7 +121,7 @@ async def _transcript(client: HongyanClient, sent: Message) -> str:
     try:
         async with asyncio.timeout(_TRANSCRIPT_SECONDS):
             while True:
-                page = await client.history(sent.conversation_id, after_seq=sent.seq - 1, limit=1)
+                page = await client.history(sent.conversation_id, before_seq=sent.seq + 1, limit=1)
                 said = page.items[0].content.get("transcript") if page.items else None
                 if said is not None:
                     return f"Transcript: “{printable(str(said))}”" if said else "Nothing could be made out."

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import socket
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ import httpx
 import platformdirs
 from pydantic import ValidationError
 
+from hongyan_client import durable
 from hongyan_client.errors import HongyanError
 from hongyan_client.models import Device, Model, Session
 
@@ -58,7 +58,7 @@ class Profile:
         """Return the device that this profile is, made at the first call."""
         if not self._device_file.exists():
             name = "".join(filter(str.isprintable, socket.gethostname()))[:_DEVICE_NAME_LENGTH].strip()
-            self._write(
+            durable.write_text(
                 self._device_file, Device(id=uuid4().hex, platform="cli", name=name or "terminal").model_dump_json()
             )
         try:
@@ -91,7 +91,7 @@ class Profile:
 
     def save(self, session: Session) -> None:
         """See SessionStore."""
-        self._write(self._session_file, _StoredSession(origin=self._origin, session=session).model_dump_json())
+        durable.write_text(self._session_file, _StoredSession(origin=self._origin, session=session).model_dump_json())
 
     def clear(self, session_id: str) -> None:
         """See SessionStore."""
@@ -115,19 +115,6 @@ class Profile:
 
     def _make_folder(self) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-    def _write(self, path: Path, text: str) -> None:
-        """Replace a file in one step: a crash leaves the old or the new one. Mode 0600, as tempfile makes it."""
-        self._make_folder()
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=self._folder, delete=False) as draft:
-            try:
-                draft.write(text)
-                draft.flush()
-                os.fsync(draft.fileno())
-                Path(draft.name).replace(path)
-            except BaseException:
-                Path(draft.name).unlink(missing_ok=True)
-                raise
 
 
 def find_endpoint(given: str | None) -> str:

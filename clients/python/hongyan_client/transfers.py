@@ -47,19 +47,17 @@ class Source:
             return cls(path, mime, purpose, file.tell(), digest.hexdigest())
 
 
-async def upload(client: HongyanClient, source: Source, file_id: str, told: Told) -> File:
-    """Upload what is not there yet of an upload that was begun, now or by a program that died; return the file, ready.
+async def upload(client: HongyanClient, source: Source, file_id: str, wanted: Upload | None, told: Told) -> File:
+    """Store what an upload still wants, nothing if that is None, have it verified, and return the file, ready.
 
     Raises NotFound for an upload that is over, StorageRefused, ValidationFailed when the bytes are not as declared.
     """
-    file = await client.file(file_id)
     named: list[CompletedPart] = []
-    if file.status == "uploading":
-        wanted = await client.resume_upload(file_id)
+    if wanted is None:
+        told(source.size)
+    else:
         async with httpx.AsyncClient(timeout=_TIMEOUT) as storage:
             named = await _store(storage, client, source, wanted, told)
-    else:
-        told(source.size)
     backoff = Backoff(_FIRST_DELAY_SECONDS, _LONGEST_DELAY_SECONDS)
     while True:
         file = await client.complete_upload(file_id, named)

@@ -1,11 +1,10 @@
 """Uploads that were begun and not sent yet, kept in a file, so that a program that dies can go on in the next one."""
 
-import os
-import tempfile
 from pathlib import Path
 
 from pydantic import RootModel, ValidationError
 
+from hongyan_client import durable
 from hongyan_client.errors import HongyanError
 from hongyan_client.models import Model
 
@@ -48,10 +47,4 @@ class UnfinishedUploads:
             raise HongyanError(f"{self._path} cannot be read; remove it to begin anew.") from error
 
     def _save(self, uploads: dict[str, Unfinished]) -> None:
-        """Replace the file in one step: a crash leaves the old or the new one."""
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=self._path.parent, delete=False) as draft:
-            draft.write(_Kept(uploads).model_dump_json())
-            draft.flush()
-            os.fsync(draft.fileno())
-        Path(draft.name).replace(self._path)
+        durable.write_text(self._path, _Kept(uploads).model_dump_json())

@@ -2,7 +2,7 @@
 
 import hashlib
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -282,28 +282,36 @@ def stored_bytes(person: Person) -> int:
         return int(connection.scalar(statement) or 0)
 
 
-def test_nobody_stores_more_than_the_quota(person: People, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FILE_QUOTA_BYTES", "10")
+@pytest.fixture
+def ten_bytes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Let a limit of the template's be ten bytes."""
+
+    def limit(name: str) -> None:
+        monkeypatch.setenv(name, "10")
+        settings.cache_clear()
+
+    yield limit
     settings.cache_clear()
+
+
+def test_nobody_stores_more_than_the_quota(person: People, ten_bytes: Callable[[str], None]) -> None:
+    ten_bytes("FILE_QUOTA_BYTES")
     alice = person("alice")
     begun(alice, b"123456")
 
     over = begun(alice, b"12345")
 
-    settings.cache_clear()
     assert (over.status, over.code) == (413, "storage_full")
     assert stored_bytes(alice) == 6
 
 
-def test_nobody_uploads_more_on_a_day_than_they_may(person: People, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FILE_DAILY_BYTES", "10")
-    settings.cache_clear()
+def test_nobody_uploads_more_on_a_day_than_they_may(person: People, ten_bytes: Callable[[str], None]) -> None:
+    ten_bytes("FILE_DAILY_BYTES")
     alice = person("alice")
     begun(alice, b"123456")
 
     over = begun(alice, b"12345")
 
-    settings.cache_clear()
     assert (over.status, over.code) == (429, "rate_limited")
     assert 0 < int(over.headers["retry-after"]) <= 24 * 60 * 60 + 1
 

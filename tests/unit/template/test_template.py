@@ -122,6 +122,27 @@ def test_a_bucket_is_private_encrypted_without_versions_and_takes_no_request_in_
     )
 
 
+def test_the_bucket_answers_one_origin_logs_who_fetched_and_forgets_what_was_left_behind() -> None:
+    bucket = template()["Resources"]["FilesBucket"]["Properties"]
+
+    condition, with_origin, _ = bucket["CorsConfiguration"]["If"]
+    [rule] = with_origin["CorsRules"]
+    assert (condition, rule["AllowedOrigins"]) == ("HasWebOrigin", [{"Ref": "WebOrigin"}])
+    assert bucket["LoggingConfiguration"]["If"][:2] == [
+        "InAws",
+        {"DestinationBucketName": {"Ref": "FilesLogBucket"}, "LogFilePrefix": "files/"},
+    ]
+    rules = {rule["Id"]: rule for rule in bucket["LifecycleConfiguration"]["Rules"]}
+    assert rules["uploads-left-behind"]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 2}
+    assert rules["avatars-left-behind"]["Prefix"] == "avatar-upload/"
+
+
+def test_a_vendor_that_is_away_is_tried_for_an_hour() -> None:
+    queue = QUEUES["SpeechTranscribeQueue"]
+
+    assert queue["VisibilityTimeout"] * queue["RedrivePolicy"]["maxReceiveCount"] == 60 * 60
+
+
 def test_only_functions_of_files_and_of_speech_reach_what_people_uploaded() -> None:
     reached = {
         name
