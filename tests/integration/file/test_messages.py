@@ -139,6 +139,31 @@ def test_a_recalled_file_is_nobodys_to_read_and_its_bytes_go(person: People) -> 
     assert keys() == set()
 
 
+def test_a_file_that_was_sent_is_kept_without_end(person: People) -> None:
+    alice, _, chat = pair(person)
+    file = completed(alice, b"hello")
+
+    send(alice, chat, "file", file["id"])
+
+    with stores.engine().connect() as connection:
+        assert connection.scalar(sa.select(files.c.expires_at).where(files.c.id == file["id"])) is None
+
+
+def test_a_recalled_images_thumbnails_go_too(person: People, deployment: Deployment) -> None:
+    alice, _, chat = pair(person)
+    file = completed(alice, a_picture(400, 400), purpose="image")
+    made(deployment, file["id"])
+    seq = send(alice, chat, "image", file["id"]).json["seq"]
+    assert len(keys()) == 3
+    alice.post(f"/v1/conversations/{chat}/messages/{seq}/recall")
+    with stores.engine().begin() as connection:
+        past = now() - timedelta(hours=1, seconds=1)
+        connection.execute(sa.update(files).where(files.c.id == file["id"]).values(expires_at=past))
+
+    assert sweep.handler({}, LambdaContext()) == {"removed": 1}
+    assert keys() == set()
+
+
 def test_a_file_that_was_forwarded_outlives_its_first_message(person: People) -> None:
     alice, bob, chat = pair(person)
     other = bob.befriend(person("carol"))

@@ -17,6 +17,7 @@ from functions.file import storage, sweep, uploads
 from functions.file.settings import settings
 from tests.support.deployment import Deployment
 from tests.support.gateway import LambdaContext, request
+from tests.support.groups import a_group
 from tests.support.people import Person
 from tests.support.recordings import MIMES as RECORDINGS
 from tests.support.recordings import converted, tone, waved
@@ -386,12 +387,32 @@ class TestParts:
         assert alice.post(f"/v1/files/{file_id}/complete").code == "file_checksum_wrong"
         assert keys() == set()
 
-    def store(self, file_id: str, number: int, data: bytes) -> str:
+    def test_parts_that_were_made_one_object_by_who_then_died_need_not_be_sent_again(self, person: People) -> None:
+        alice, data = person("alice"), bytes(6 * 2**20)
+        file_id = begun(alice, data).json["file_id"]
+        parts = self.store_all(file_id, data)
+        storage.complete_parts(f"file/{file_id}", self.upload_id(file_id), [(p["number"], p["etag"]) for p in parts])
+
+        assert alice.get(f"/v1/files/{file_id}/upload").json["parts"] == []
+        assert alice.post(f"/v1/files/{file_id}/complete").status == 200
+
+    def test_the_parts_of_an_upload_that_nobody_completes_are_removed(self, person: People) -> None:
+        alice, data = person("alice"), bytes(6 * 2**20)
+        file_id = begun(alice, data).json["file_id"]
+        self.store(file_id, 1, data[: 5 * 2**20])
+
+        age(file_id, timedelta(hours=25, minutes=1))
+
+        assert swept() == 1
+        assert "Uploads" not in boto3.client("s3").list_multipart_uploads(Bucket="files")
+
+    def upload_id(self, file_id: str) -> str:
         with stores.engine().connect() as connection:
-            upload_id = connection.scalar(sa.select(files.c.upload_id).where(files.c.id == file_id))
-        s3 = boto3.client("s3")
-        key = f"file/{file_id}"
-        stored = s3.upload_part(Bucket="files", Key=key, UploadId=str(upload_id), PartNumber=number, Body=data)
+            return str(connection.scalar(sa.select(files.c.upload_id).where(files.c.id == file_id)))
+
+    def store(self, file_id: str, number: int, data: bytes) -> str:
+        s3, key, upload_id = boto3.client("s3"), f"file/{file_id}", self.upload_id(file_id)
+        stored = s3.upload_part(Bucket="files", Key=key, UploadId=upload_id, PartNumber=number, Body=data)
         return stored["ETag"]
 
     def store_all(self, file_id: str, data: bytes) -> list[dict[str, Any]]:
@@ -499,3 +520,27 @@ def test_an_avatar_that_is_shown_is_never_removed_and_the_one_before_is(person: 
 
     assert swept() == 1
     assert keys() == {f"avatar/{second['id']}"}
+
+
+def test_a_picture_that_a_group_shows_no_more_is_removed(person: People) -> None:
+    alice = person("alice")
+    group = a_group(alice, person("bob"), person("carol"))
+    first, second = (completed(alice, a_picture(20 + n, 20), purpose="avatar") for n in range(2))
+    for file in (first, second):
+        assert alice.patch(f"/v1/conversations/{group}", {"avatar_file_id": file["id"]}).status == 200
+    assert alice.delete(f"/v1/files/{second['id']}").code == "file_in_use"
+
+    age(first["id"], timedelta(hours=1, minutes=1))
+
+    assert swept() == 1
+    assert keys() == {f"avatar/{second['id']}"}
+
+
+def test_a_picture_that_is_shown_is_kept_without_end(person: People) -> None:
+    alice = person("alice")
+    file = completed(alice, a_picture(), purpose="avatar")
+
+    alice.put("/v1/users/me/avatar", {"file_id": file["id"]})
+
+    with stores.engine().connect() as connection:
+        assert connection.scalar(sa.select(files.c.expires_at).where(files.c.id == file["id"])) is None

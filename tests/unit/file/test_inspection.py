@@ -121,6 +121,16 @@ def test_a_thumbnail_is_turned_as_the_camera_was_and_does_not_say_where_it_was()
         assert "exif" not in shown.info
 
 
+def test_a_thumbnail_keeps_no_notes_of_a_program_either() -> None:
+    taken = a_picture(400, 200, "WEBP", xmp=b"<x:xmpmeta>exif:GPSLatitude=39.9</x:xmpmeta>")
+    with Image.open(io.BytesIO(taken)) as noted:
+        assert "xmp" in noted.info
+
+    made = pictures.within(pictures.decode(taken), 320)
+
+    assert b"GPSLatitude" not in made.data
+
+
 def test_a_grey_of_sixteen_bits_keeps_its_shades() -> None:
     file = io.BytesIO()
     Image.new("I;16", (8, 8), 32_768).save(file, "PNG")
