@@ -1,13 +1,16 @@
 """Makes the search index of messages anew from MySQL (`hongyan.reindexing`).
 
-Called with ``{"rebuild": true}`` it always does; else, every minute, only when no index of the present shape is there.
+Called with ``{"rebuild": true}`` it always does, from the beginning; else, every minute, it goes on with an index that
+is half made, or makes one when none of the present shape is there.
 """
 
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
+import sqlalchemy as sa
 from hongyan.observability import logger
-from hongyan.reindexing import Rows, make_anew
+from hongyan.reindexing import Walk, make_anew
+from hongyan.schemas import Message
 
 from functions.message import message_index, search_repository
 
@@ -23,6 +26,12 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG
         SearchUnavailable: the engine does not answer, or did not take everything.
 
     """
-    pages = partial(search_repository.pages_of_messages, limit=PAGE)
-    rows = Rows(pages, lambda message: [message.conversation_id, message.seq])
-    return {"messages": make_anew(message_index.MESSAGES, rows, rebuild=event.get("rebuild") is True)}
+    return {"messages": make_anew(message_index.MESSAGES, _WALK, rebuild=event.get("rebuild") is True)}
+
+
+def _page_behind(connection: sa.Connection, position: list[Any]) -> Sequence[Message]:
+    conversation_id, seq = position
+    return search_repository.list_messages(connection, conversation_id, seq, PAGE)
+
+
+_WALK: Walk[Message] = Walk(["", 0], _page_behind, lambda message: [message.conversation_id, message.seq])

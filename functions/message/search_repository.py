@@ -1,7 +1,7 @@
 """The SQL of searching messages."""
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from hongyan.schemas import Message
@@ -59,17 +59,11 @@ def find_shown(connection: sa.Connection, user_id: str, message_ids: Collection[
     return {row.id: repository.message(row) for row in connection.execute(statement)}
 
 
-def pages_of_messages(connection: sa.Connection, after: list[Any] | None, limit: int) -> Iterator[Sequence[Message]]:
-    """Yield all messages behind one, recalled ones too, page by page in the order of the primary key."""
-    conversation_id, seq = after or ("", 0)
-    while True:
-        behind = sa.or_(
-            sa.and_(messages.c.conversation_id == conversation_id, messages.c.seq > seq),
-            messages.c.conversation_id > conversation_id,
-        )
-        statement = sa.select(messages).where(behind).order_by(messages.c.conversation_id, messages.c.seq).limit(limit)
-        page = [repository.message(row) for row in connection.execute(statement)]
-        if not page:
-            return
-        yield page
-        conversation_id, seq = page[-1].conversation_id, page[-1].seq
+def list_messages(connection: sa.Connection, conversation_id: str, seq: int, limit: int) -> Sequence[Message]:
+    """Return up to ``limit`` messages behind one, recalled ones too, in the order of the primary key."""
+    behind = sa.or_(
+        sa.and_(messages.c.conversation_id == conversation_id, messages.c.seq > seq),
+        messages.c.conversation_id > conversation_id,
+    )
+    statement = sa.select(messages).where(behind).order_by(messages.c.conversation_id, messages.c.seq).limit(limit)
+    return [repository.message(row) for row in connection.execute(statement)]

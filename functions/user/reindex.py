@@ -1,14 +1,15 @@
 """Makes the search index of people anew from MySQL (`hongyan.reindexing`).
 
-Called with ``{"rebuild": true}`` it always does; else, every minute, only when no index of the present shape is there.
+Called with ``{"rebuild": true}`` it always does, from the beginning; else, every minute, it goes on with an index that
+is half made, or makes one when none of the present shape is there.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from hongyan.observability import logger
-from hongyan.reindexing import Rows, make_anew
+from hongyan.reindexing import Walk, make_anew
 
 from functions.user import repository, user_index
 
@@ -24,15 +25,12 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG
         SearchUnavailable: the engine does not answer, or did not take everything.
 
     """
-    return {
-        "users": make_anew(
-            user_index.PEOPLE, Rows(_pages, lambda user: [user.id]), rebuild=event.get("rebuild") is True
-        )
-    }
+    return {"users": make_anew(user_index.PEOPLE, _WALK, rebuild=event.get("rebuild") is True)}
 
 
-def _pages(connection: sa.Connection, after: list[Any] | None) -> Iterator[Sequence[repository.Row]]:
-    after_id = "" if after is None else after[0]
-    while rows := repository.list_users(connection, after_id, PAGE):
-        yield rows
-        after_id = rows[-1].id
+def _page_behind(connection: sa.Connection, position: list[Any]) -> Sequence[repository.Row]:
+    [after_id] = position
+    return repository.list_users(connection, after_id, PAGE)
+
+
+_WALK: Walk[repository.Row] = Walk([""], _page_behind, lambda row: [row.id])

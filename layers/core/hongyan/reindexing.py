@@ -5,13 +5,17 @@ the engine was lost, and after a release that changed the shape.
 
 Changes during the filling reach both indices, since a change is read from its row after its event came, and the event
 comes after the commit: either the new index was there by then, and the change is written to it, or it was not, and
-the filling, which began later, reads the changed row. Killed at any step it leaves the old index answering, or the new
-one complete. A filling that was cut off is gone on with behind the last page that the index took: changes went to it
-all the while. One of another shape is removed.
+the filling, which began later, reads the changed row.
+
+Killed at any step, or out of time, it leaves the old index answering, or the new one complete. A new one that is half
+made goes on being given the changes, of rows that were read and of those that were not, for it keeps its alias; so the
+look of the next minute goes on behind the last page that it kept. A page may be written twice; none is left out. What
+else is left the next run removes: an index of another shape, and one that stood still for too long.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 
@@ -24,20 +28,23 @@ R = TypeVar("R")
 _LOCK_SECONDS = 5
 
 
-class Rows(NamedTuple, Generic[R]):
-    """All rows that are indexed: in pages, behind a position or from the beginning, and what position a row has."""
-
-    pages: Callable[[sa.Connection, list[Any] | None], Iterator[Sequence[R]]]
-    position: Callable[[R], list[Any]]
-
-
 class ReindexUnderWayError(Exception):
     """Another call is making the index anew."""
 
 
-def make_anew(index: SearchIndex[R], rows: Rows[R], *, rebuild: bool) -> int:
+@dataclass(frozen=True)
+class Walk(Generic[R]):
+    """A way past all rows in the order of a key that a row never changes; positions are such keys, as JSON has them."""
+
+    start: list[Any]
+    page_behind: Callable[[sa.Connection, list[Any]], Sequence[R]]
+    position: Callable[[R], list[Any]]
+
+
+def make_anew(index: SearchIndex[R], walk: Walk[R], *, rebuild: bool) -> int:
     """Make the index anew if asked to or needed, one caller at a time, and return how many rows were read.
 
+    Whoever asks has it made from the first row on; else one that is half made is gone on with, whoever began it.
     The pages are read on the connection that holds the lock: whoever loses the one loses the other and stops.
 
     Raises:
@@ -53,25 +60,29 @@ def make_anew(index: SearchIndex[R], rows: Rows[R], *, rebuild: bool) -> int:
                 raise ReindexUnderWayError
             return 0
         try:
-            return _renew(index, rows, connection, rebuild=rebuild)
+            return _renew(connection, index, walk, rebuild=rebuild)
         finally:
             connection.execute(sa.text("SELECT RELEASE_LOCK(:name)"), lock)
 
 
-def _renew(index: SearchIndex[R], rows: Rows[R], connection: sa.Connection, *, rebuild: bool) -> int:
-    filling = index.unfinished()
-    index.remove_leftovers(but=filling)
-    if filling is None:
-        if not rebuild and index.is_there():
-            return 0
-        filling = index.begin()
+def _renew(connection: sa.Connection, index: SearchIndex[R], walk: Walk[R], *, rebuild: bool) -> int:
+    half_made = None if rebuild else index.half_made()
+    index.remove_leftovers(half_made)
+    if half_made is not None:
+        logger.info("a search index is gone on with", index=half_made.name)
+        return _fill(connection, index, walk, *half_made)
+    if not rebuild and index.is_there():
+        return 0
+    return _fill(connection, index, walk, index.begin(), walk.start)
+
+
+def _fill(connection: sa.Connection, index: SearchIndex[R], walk: Walk[R], name: str, position: list[Any]) -> int:
     filled = 0
-    for page in rows.pages(connection, filling.position):
-        index.fill(page)
-        index.keep_position(filling, rows.position(page[-1]))
-        filled += len(page)
-    index.finish(filling)
-    logger.info(
-        "a search index is made anew", index=filling.name, documents=filled, gone_on=filling.position is not None
-    )
+    while rows := walk.page_behind(connection, position):
+        index.fill(rows)
+        position = walk.position(rows[-1])
+        index.keep(name, position)
+        filled += len(rows)
+    index.finish(name)
+    logger.info("a search index is made anew", index=name, documents=filled)
     return filled

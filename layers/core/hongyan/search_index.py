@@ -6,13 +6,18 @@ refused, where OpenSearch would else make an index of its own.
 
 So long as there is no index, searching answers 503 and changes wait in the queue: an index that was begun by the next
 change would answer at once, and wrongly, that nothing else exists. ``hongyan.reindexing`` sees to it within a minute.
+
+How far an index is filled stands in its own mapping (``_meta``): it comes, goes and is lost with the documents that it
+speaks of, so the two cannot disagree, as a row of MySQL could after the engine was lost.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from hongyan import stores
+from hongyan.clock import now
 from hongyan.errors import SearchUnavailable
 from hongyan.ids import new_id
 from hongyan.observability import logger
@@ -23,6 +28,11 @@ R = TypeVar("R")
 # A search is bound by the client's own time-out; these are waited for by nobody.
 _WRITE_SECONDS = 5
 _MANAGEMENT_SECONDS = 30
+
+# A filling that stood still for longer is not gone on with. Far less than the twelve hours for which the queues keep a
+# change that the engine does not take: what is gone on with has been given every change, or will be. And an index that
+# has become useless is not tried for ever.
+_LONGEST_STANDSTILL = timedelta(hours=1)
 
 # Written, or known to be newer already.
 _TAKEN = {200, 201, 409}
@@ -43,11 +53,11 @@ class Hit(NamedTuple):
     position: list[Any]
 
 
-class Filling(NamedTuple):
-    """An index that is being made, and the position of the last row that it is known to hold, with all before."""
+class HalfMade(NamedTuple):
+    """An index whose filling was cut off, and the key of the last row that is surely in it."""
 
     name: str
-    position: list[Any] | None = None
+    position: list[Any]
 
 
 class SearchIndex(Generic[R]):
@@ -96,25 +106,15 @@ class SearchIndex(Generic[R]):
         taken_by = {self._next: _TAKEN | {404}, self.alias: _TAKEN}
         return {document.id for alias, document, status in results if status not in taken_by[alias]}
 
-    def unfinished(self) -> Filling | None:
-        """Return the index of the present shape whose filling was cut off, if there is one."""
-        with _engine():
-            names = [name for name, aliases in self._indices().items() if self._next in aliases]
-            name = max((name for name in names if name.startswith(self._of_shape)), default=None)
-            if name is None:
-                return None
-            mapping = stores.search_client().indices.get_mapping(index=name, request_timeout=_MANAGEMENT_SECONDS)
-        return Filling(name, mapping[name]["mappings"].get("_meta", {}).get("position"))
-
-    def begin(self) -> Filling:
-        """Make an empty index, to which changes go from now on."""
+    def begin(self) -> str:
+        """Make an empty index, to which changes go from now on, and return its name."""
         name = f"{self._of_shape}{new_id().lower()}"
         with _engine():
             indices = stores.search_client().indices
             template = {"index_patterns": [self._every], "template": self._definition}
             indices.put_index_template(name=self.alias, body=template, request_timeout=_MANAGEMENT_SECONDS)
             indices.create(index=name, body={"aliases": {self._next: {}}}, request_timeout=_MANAGEMENT_SECONDS)
-        return Filling(name)
+        return name
 
     def fill(self, rows: Sequence[R]) -> None:
         """Write rows to the index being made.
@@ -126,16 +126,31 @@ class SearchIndex(Generic[R]):
         if any(status not in _TAKEN for _, _, status in self._bulk(rows, [self._next], _MANAGEMENT_SECONDS)):
             raise SearchUnavailable
 
-    def keep_position(self, filling: Filling, position: list[Any]) -> None:
-        """Keep up to where an index is filled, in its own mapping: lost with it, and with nothing else."""
-        meta = {"_meta": {"position": position}}
+    def keep(self, name: str, position: list[Any]) -> None:
+        """Remember with the index being made that it holds all rows up to a position, for who goes on with it."""
+        kept = {"position": position, "kept_at": now().timestamp()}
         with _engine():
             indices = stores.search_client().indices
-            indices.put_mapping(index=filling.name, body=meta, request_timeout=_MANAGEMENT_SECONDS)
+            indices.put_mapping(index=name, body={"_meta": kept}, request_timeout=_MANAGEMENT_SECONDS)
 
-    def finish(self, filling: Filling) -> None:
+    def half_made(self) -> HalfMade | None:
+        """Return the index of the present shape whose filling was cut off within the last hour, if there is one.
+
+        One that was cut off in its first page is not worth it.
+        """
+        with _engine():
+            indices = stores.search_client().indices
+            found = indices.get(index=f"{self._of_shape}*", request_timeout=_MANAGEMENT_SECONDS)
+        for name, index in found.items():
+            kept = index["mappings"].get("_meta")
+            if self._next not in index["aliases"] or kept is None:
+                continue
+            if now() - datetime.fromtimestamp(kept["kept_at"], UTC) < _LONGEST_STANDSTILL:
+                return HalfMade(name, kept["position"])
+        return None
+
+    def finish(self, name: str) -> None:
         """Let a filled index answer from now on, at one stroke, and remove all others."""
-        name = filling.name
         with _engine():
             indices = stores.search_client().indices
             indices.refresh(index=name, request_timeout=_MANAGEMENT_SECONDS)
@@ -152,15 +167,15 @@ class SearchIndex(Generic[R]):
         with _engine():
             return any(name.startswith(self._of_shape) for name in self._answering())
 
-    def remove_leftovers(self, but: Filling | None = None) -> None:
-        """Delete every index that neither answers nor is to be gone on with: replaced ones, and those half filled."""
+    def remove_leftovers(self, spared: HalfMade | None = None) -> None:
+        """Delete every index that does not answer, but the one to go on with: replaced ones, and those cut off."""
         with _engine():
-            spared = None if but is None else but.name
-            indices = self._indices().items()
-            leftovers = [name for name, aliases in indices if self.alias not in aliases and name != spared]
+            leftovers = {name for name, aliases in self._indices().items() if self.alias not in aliases}
+            if spared is not None:
+                leftovers.discard(spared.name)
             if leftovers:
                 stores.search_client().indices.delete(index=",".join(leftovers), request_timeout=_MANAGEMENT_SECONDS)
-                logger.info("removed indices that do not answer", indices=leftovers)
+                logger.info("removed indices that do not answer", indices=sorted(leftovers))
 
     @property
     def _next(self) -> str:

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 import sqlalchemy as sa
-from hongyan import reindexing, stores
+from hongyan import reindexing, search_index, stores
+from hongyan.clock import now
 from hongyan.errors import SearchUnavailable
 from hongyan.events import Reference
 from hongyan.schemas import Message
@@ -89,6 +91,23 @@ def edit(person: Person, conversation: str, seq: int, text: str) -> None:
 
 def recall(person: Person, conversation: str, seq: int) -> None:
     assert person.post(f"/v1/conversations/{conversation}/messages/{seq}/recall").status == 200
+
+
+def cut_off(monkeypatch: pytest.MonkeyPatch, page: int) -> None:
+    """Begin to make the index anew in pages of two, and die instead of reading a page, counted from one."""
+    monkeypatch.setattr(reindex, "PAGE", 2)
+    read, calls = search_repository.list_messages, []
+
+    def die_at_the_page(*asked: Any) -> Sequence[Message]:
+        calls.append(1)
+        if len(calls) == page:
+            raise KeyboardInterrupt
+        return read(*asked)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(search_repository, "list_messages", die_at_the_page)
+        with pytest.raises(KeyboardInterrupt):
+            make_anew()
 
 
 def reading(conversation: str, seq: int) -> list[Message]:
@@ -415,64 +434,155 @@ def test_killed_in_the_middle_it_leaves_the_old_index_and_the_next_run_cleans_up
     assert found(bob, "tea") == ["more tea", "tea"]
 
 
-def test_killed_in_the_middle_it_goes_on_behind_the_last_page_and_has_every_change_since(
+def test_what_was_cut_off_goes_on_behind_the_last_page_and_knows_what_changed_meanwhile(
     pair: Pair, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alice, bob, conversation = pair
-    for n in range(6):
+    for n in range(1, 10):
+        alice.say(conversation, f"tea {n}")
+    indexed(deployment)
+    cut_off(monkeypatch, page=4)  # behind the sixth message
+    before = indices()
+    edit(alice, conversation, 1, "tea changed behind")
+    recall(alice, conversation, 2)
+    edit(alice, conversation, 8, "tea changed ahead")
+    recall(alice, conversation, 9)
+    alice.say(conversation, "tea at last")
+    indexed(deployment)
+    edit(alice, conversation, 3, "tea told late")
+    recall(alice, conversation, 4)
+    late = deployment.message_indexing.queued()
+    assert found(bob, "tea 5") == ["tea 5"], "the old index answers"
+
+    with counted() as statements:
+        read = make_anew(rebuild=False)
+
+    assert read == 4
+    assert len(statements.texts) == 2 + 3, statements.texts  # the lock and its release; two pages, and none behind
+    [left] = indices()
+    assert left in before, "it is the one that was begun"
+    others = ["tea. 5.", "tea. 6.", "tea. 7.", "tea. at. last.", "tea. changed. ahead.", "tea. changed. behind."]
+    assert lines() == ["tea. 3.", "tea. 4.", *others]
+    assert deployment.message_indexing.invoke(late) == {"batchItemFailures": []}
+    assert lines() == [*others, "tea. told. late."]
+    assert len(documents()) == 10
+    assert found(bob, "late") == ["tea told late"]
+
+
+@pytest.mark.parametrize(("page", "read_again"), [(1, 5), (2, 3), (3, 1), (4, 0)])
+def test_wherever_it_is_cut_off_the_next_run_makes_it_whole(
+    pair: Pair,
+    monkeypatch: pytest.MonkeyPatch,
+    page: int,
+    read_again: int,
+) -> None:
+    alice, bob, conversation = pair
+    for n in range(1, 6):
+        alice.say(conversation, f"tea {n}")
+    cut_off(monkeypatch, page)
+
+    # In its first page nothing is done yet, and the old index, of the present shape, answers: nothing is to be done.
+    assert make_anew(rebuild=page == 1) == read_again
+
+    assert len(indices()) == 1
+    assert found(bob, "tea") == [f"tea {n}" for n in (5, 4, 3, 2, 1)]
+    assert make_anew(rebuild=False) == 0
+
+
+def test_a_page_that_was_written_but_not_noted_is_written_again(
+    pair: Pair, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, _, conversation = pair
+    for n in range(1, 6):
         alice.say(conversation, f"tea {n}")
     indexed(deployment)
     monkeypatch.setattr(reindex, "PAGE", 2)
-    fill = MESSAGES.fill
-    filled: list[list[int]] = []
+    keep, calls = MESSAGES.keep, []
 
-    def die_at_the_third(rows: Sequence[Message]) -> None:
-        if len(filled) == 2:
+    def die_the_second_time(*kept: Any) -> None:
+        calls.append(1)
+        if len(calls) > 1:
             raise KeyboardInterrupt
-        fill_and_tell(rows)
-
-    def fill_and_tell(rows: Sequence[Message]) -> None:
-        filled.append([row.seq for row in rows])
-        fill(rows)
+        keep(*kept)
 
     with monkeypatch.context() as patch:
-        patch.setattr(MESSAGES, "fill", die_at_the_third)
+        patch.setattr(MESSAGES, "keep", die_the_second_time)
         with pytest.raises(KeyboardInterrupt):
             make_anew()
-    alice.patch(f"/v1/conversations/{conversation}/messages/1", {"content": {"text": "coffee"}})
-    alice.post(f"/v1/conversations/{conversation}/messages/2/recall")
-    alice.say(conversation, "tea 6")
+    edit(alice, conversation, 3, "tea changed")
     indexed(deployment)
-    with monkeypatch.context() as patch:
-        patch.setattr(MESSAGES, "fill", fill_and_tell)
-        make_anew(rebuild=False)
 
-    assert filled == [[1, 2], [3, 4], [5, 6], [7]]
-    assert len(indices()) == 1
-    assert found(bob, "tea") == [f"tea {n}" for n in (6, 5, 4, 3, 2)]
-    assert found(bob, "coffee") == ["coffee"]
+    assert make_anew(rebuild=False) == 3
+
+    assert lines() == ["tea. 1.", "tea. 2.", "tea. 4.", "tea. 5.", "tea. changed."]
 
 
-def test_what_was_half_filled_for_another_shape_is_begun_anew(
+def test_cut_off_without_an_old_index_it_is_gone_on_with_too(
     pair: Pair, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alice, bob, conversation = pair
-    alice.say(conversation, "tea")
+    for n in range(1, 4):
+        alice.say(conversation, f"tea {n}")
     indexed(deployment)
+    stores.search_client().indices.delete(index=",".join(indices()))
+    cut_off(monkeypatch, page=2)
+    recall(alice, conversation, 1)
+    waiting = deployment.message_indexing.queued()
+    assert len(deployment.message_indexing.invoke(waiting)["batchItemFailures"]) == 1
+    assert bob.get("/v1/messages/search?q=tea").code == "search_unavailable"
 
-    def die(*_: Any) -> None:
-        raise KeyboardInterrupt
+    assert make_anew(rebuild=False) == 1
 
-    with monkeypatch.context() as patch:
-        patch.setattr(MESSAGES, "finish", die)
-        with pytest.raises(KeyboardInterrupt):
-            make_anew()
+    assert lines() == ["tea. 2.", "tea. 3."]
+    assert deployment.message_indexing.invoke(waiting) == {"batchItemFailures": []}
+
+
+def test_whoever_asks_for_it_has_it_made_from_the_beginning(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was done behind the back of the events, such as a restored backup, is found by no one who goes on."""
+    alice, bob, conversation = pair
+    for n in range(1, 4):
+        alice.say(conversation, f"tea {n}")
+    cut_off(monkeypatch, page=2)
+    before = indices()
+
+    assert make_anew(rebuild=True) == 3
+
+    assert not indices() & before
+    assert found(bob, "tea") == ["tea 3", "tea 2", "tea 1"]
+
+
+def test_one_of_another_shape_that_was_cut_off_is_removed_and_begun_anew(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob, conversation = pair
+    for n in range(1, 4):
+        alice.say(conversation, f"tea {n}")
+    cut_off(monkeypatch, page=2)
     monkeypatch.setattr(MESSAGES, "shape", MESSAGES.shape + 1)
 
-    make_anew(rebuild=False)
+    assert make_anew(rebuild=False) == 3
 
-    assert len(indices()) == 1
-    assert found(bob, "tea") == ["tea"]
+    [name] = indices()
+    assert name.startswith(f"messages-v{MESSAGES.shape}-")
+    assert found(bob, "tea") == ["tea 3", "tea 2", "tea 1"]
+
+
+def test_one_that_stood_still_for_an_hour_is_not_gone_on_with(
+    pair: Pair, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have become useless, or, half a day later, have missed a change that its queue gave up."""
+    alice, bob, conversation = pair
+    for n in range(1, 4):
+        alice.say(conversation, f"tea {n}")
+    indexed(deployment)
+    before = indices()
+    cut_off(monkeypatch, page=2)
+    monkeypatch.setattr(search_index, "now", lambda: now() + timedelta(hours=1))
+
+    assert make_anew(rebuild=False) == 0
+
+    assert indices() == before, "the old one answers still, and is of the present shape"
+    assert found(bob, "tea") == ["tea 3", "tea 2", "tea 1"]
 
 
 def test_the_two_indices_are_made_anew_apart(person: People, deployment: Deployment) -> None:
@@ -522,7 +632,10 @@ def test_a_page_begins_behind_the_last_without_reading_it_again(pair: Pair) -> N
 
     with stores.engine().connect() as connection:
         before = rows_read(connection)
-        pages = list(search_repository.pages_of_messages(connection, None, 10))
+        pages, position = [], ("", 0)
+        while page := search_repository.list_messages(connection, *position, 10):
+            pages.append(page)
+            position = (page[-1].conversation_id, page[-1].seq)
         reads = rows_read(connection)
 
     assert [len(page) for page in pages] == [10] * 6

@@ -11,7 +11,6 @@ from hongyan import rate_limits, reindexing, stores
 from hongyan.clock import now
 from hongyan.errors import SearchUnavailable
 from hongyan.ids import new_id
-from hongyan.search_index import Filling
 from hongyan.tables import blocks, users
 from opensearchpy import OpenSearch
 
@@ -20,6 +19,7 @@ from functions.user import reindex, repository, user_index
 from tests.support.deployment import Deployment
 from tests.support.gateway import LambdaContext, Response, request
 from tests.support.people import PASSWORD, Person
+from tests.support.statements import counted
 
 People = Callable[[str], Person]
 
@@ -546,17 +546,51 @@ def test_killed_in_the_middle_it_leaves_the_old_index_and_the_next_run_cleans_up
     assert found(alice, "Goes on") == [alice.id]
 
 
+def test_what_was_cut_off_goes_on_behind_the_last_page_and_knows_who_changed_meanwhile(
+    person: People, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = sorted((person("chen") for _ in range(5)), key=lambda one: one.id)
+    indexed(deployment)
+    monkeypatch.setattr(reindex, "PAGE", 2)
+    read, calls = repository.list_users, []
+
+    def die_at_the_third_page(*asked: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return read(*asked)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(repository, "list_users", die_at_the_third_page)
+        with pytest.raises(KeyboardInterrupt):
+            make_anew()
+    rename(people[0], "Changed behind")
+    rename(people[4], "Changed ahead")
+    newcomer = person("newcomer")
+    indexed(deployment)
+
+    with counted() as statements:
+        assert make_anew(rebuild=False) == 2
+    assert len(statements.texts) == 2 + 2, statements.texts  # the lock and its release; one page, and none behind
+
+    assert len(indices()) == 1
+    assert found(newcomer, "Changed behind") == [people[0].id]
+    assert found(newcomer, "Changed ahead") == [people[4].id]
+    assert found(people[0], "newcomer") == [newcomer.id]
+    assert len(found(newcomer, "chen")) == 5
+
+
 def test_killed_after_the_change_of_places_it_leaves_the_new_index_whole(
     person: People, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alice = person("alice")
     remove, calls = user_index.PEOPLE.remove_leftovers, []
 
-    def die_the_second_time(but: Filling | None = None) -> None:
+    def die_the_second_time(*spared: Any) -> None:
         calls.append(1)
         if len(calls) > 1:
             raise KeyboardInterrupt
-        remove(but)
+        remove(*spared)
 
     with monkeypatch.context() as patch:
         patch.setattr(user_index.PEOPLE, "remove_leftovers", die_the_second_time)
