@@ -255,7 +255,7 @@ class Conversation(Model):
     """A conversation as one sees it oneself.
 
     ``peer`` is the other person of a single one. A group has ``name`` and ``avatar``, and while one is in it
-    ``member_count``, ``announcement`` and one's own ``role``: owner, admin or member.
+    ``member_count``, ``announcement`` and one's own ``role``: owner, admin or member. One reads from ``first_seq`` on.
     """
 
     id: str
@@ -267,6 +267,7 @@ class Conversation(Model):
     announcement: str | None = None
     role: str | None = None
     last_message: Message | None = None
+    first_seq: int
     last_seq: int
     read_seq: int
     unread_count: int

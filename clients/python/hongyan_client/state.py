@@ -2,8 +2,8 @@
 
 Two ways lead in, and they may overtake each other. Sync tells everything in order, page by page; a page and the cursor
 behind it are written in one transaction. Live events are faster and come in any order, so only that is taken from them
-which bears its own order: a message (the higher ``change_seq`` counts), how far somebody has read (it never goes back),
-and a conversation that was not known. Of all else they only say that it is time to sync.
+which bears its own order: a message (the higher ``change_seq`` counts), how far somebody has read and from where on one
+may read (neither goes back), and a conversation that was not known. Of all else they only say that it is time to sync.
 """
 
 import sqlite3
@@ -40,7 +40,7 @@ from hongyan_client.models import (
     Reading,
 )
 
-_VERSION = 1
+_VERSION = 2
 _PAGE = 100
 _BUSY_SECONDS = 30.0
 # What the server answers to a cursor that leads nowhere any more.
@@ -315,6 +315,7 @@ class LocalState:
             "INSERT INTO conversations (id, card) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET card = excluded.card",
             (card.id, card.model_dump_json(exclude={"last_message"})),
         )
+        self._forget_before(card.id, card.first_seq)
         if card.kind == "group" and card.role is None:
             # Who left is not told who is in it any more.
             for table in ("members", "receipts"):
@@ -326,6 +327,7 @@ class LocalState:
             "INSERT INTO conversations (id, card) VALUES (?, ?) ON CONFLICT (id) DO NOTHING",
             (card.id, card.model_dump_json(exclude={"last_message"})),
         )
+        self._forget_before(card.id, card.first_seq)
 
     def _note_where_it_begins(self, messages: Iterable[Message]) -> None:
         """Note from where on a conversation's messages are all here: sync tells what comes after the first it told."""
@@ -339,8 +341,6 @@ class LocalState:
 
     def _put_message(self, message: Message) -> None:
         place = (message.conversation_id, message.seq)
-        if self._is_own_joining(message):
-            self._begin_conversation(*place)
         if message.seq < (self._one("SELECT seq FROM beginnings WHERE conversation_id = ?", place[0]) or 0):
             return
         if message.hidden:
@@ -364,17 +364,13 @@ class LocalState:
                 (Message.model_validate_json(body).hide().model_dump_json(), *place),
             )
 
-    def _is_own_joining(self, message: Message) -> bool:
-        is_joining = message.type == "system" and message.content.get("event") == "members_added"
-        return is_joining and self._user_id in message.content.get("user_ids", [])
-
-    def _begin_conversation(self, conversation_id: str, seq: int) -> None:
+    def _forget_before(self, conversation_id: str, first_seq: int) -> None:
         """Forget what was said before one came into a group again: one may not read it any more."""
+        place = (conversation_id, first_seq)
         self._database.execute(
-            "INSERT INTO beginnings VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)",
-            (conversation_id, seq),
+            "INSERT INTO beginnings VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)", place
         )
-        self._database.execute("DELETE FROM messages WHERE conversation_id = ? AND seq < ?", (conversation_id, seq))
+        self._database.execute("DELETE FROM messages WHERE conversation_id = ? AND seq < ?", place)
 
     def _put_receipt(self, reading: Reading) -> None:
         self._database.execute(

@@ -368,6 +368,7 @@ class StandIn:
             "peer": profile(_other(username)),
             "muted": False,
             "last_message": self.messages[-1] if self.messages else None,
+            "first_seq": 1,
             "last_seq": len(self.messages),
             "read_seq": 0,
             "unread_count": 0,

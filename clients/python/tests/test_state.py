@@ -25,7 +25,7 @@ from hongyan_client import (
     Reading,
     ServerError,
 )
-from hongyan_client.events import LiveEvent, Typing
+from hongyan_client.events import ConversationUpdated, LiveEvent, Typing
 from hongyan_client.models import Page
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -56,7 +56,14 @@ def a_message(seq: int, change_seq: int | None = None, **values: Any) -> Message
 
 def a_card(last_seq: int = 0, **values: Any) -> Conversation:
     settings = {"muted": False, "pinned": False, "created_at": AT, "last_activity_at": AT, "unread_count": 0}
-    card = {"id": CONVERSATION, "kind": "single", "peer": profile("bob"), "last_seq": last_seq, "read_seq": 0}
+    card = {
+        "id": CONVERSATION,
+        "kind": "single",
+        "peer": profile("bob"),
+        "last_seq": last_seq,
+        "read_seq": 0,
+        "first_seq": 1,
+    }
     return Conversation.model_validate({**card, **settings, **values})
 
 
@@ -261,19 +268,25 @@ def test_a_message_from_before_the_first_one_leaves_no_hole_to_be_seen(state: Lo
     assert texts(state) == ["9 as of 9"]
 
 
-def test_coming_into_a_group_again_takes_away_what_was_said_before(state: LocalState) -> None:
+def test_coming_into_a_group_again_takes_away_what_was_said_before(file: Path, state: LocalState) -> None:
     known(state)
-    added = {"type": "system", "content": {"event": "members_added", "user_ids": ["id-bob", ME]}}
-    state.apply(a_page("2", a_message(2), a_message(5, **added), a_message(6)), after="1")
-    state.receive(MessageUpdated(message=a_message(2, 9)))
+    state.apply(a_page("2", a_message(5), a_message(6), conversations=[a_card(6, first_seq=5)]), after="1")
+    state.receive(MessageUpdated(message=a_message(1, 9)))
     assert [message.seq for message in state.messages(CONVERSATION)] == [5, 6]
+    assert "1 as of" not in repr(rows(file))
 
 
-def test_others_who_come_into_a_group_take_nothing_away(state: LocalState) -> None:
+def test_an_event_that_one_is_in_a_group_again_takes_away_what_was_said_before(state: LocalState) -> None:
     known(state)
-    added = {"type": "system", "content": {"event": "members_added", "user_ids": ["id-bob"]}, "sender_id": ME}
-    state.apply(a_page("2", a_message(2, **added)), after="1")
-    assert [message.seq for message in state.messages(CONVERSATION)] == [1, 2]
+    state.receive(ConversationCreated(conversation=a_card(5, first_seq=5)))
+    assert state.messages(CONVERSATION) == []
+
+
+def test_an_older_card_brings_nothing_back(state: LocalState) -> None:
+    state.apply(a_page("1", a_message(5), conversations=[a_card(5, first_seq=5)]), after=None)
+    state.receive(ConversationUpdated(conversation=a_card(1, first_seq=1)))
+    state.receive(MessageUpdated(message=a_message(1, 9)))
+    assert [message.seq for message in state.messages(CONVERSATION)] == [5]
 
 
 # Events.

@@ -120,6 +120,7 @@ def _card(row: Row, unread_count: int, last_message: Message | None) -> Conversa
         announcement=row.announcement if is_present else None,
         role=row.role,
         last_message=last_message,
+        first_seq=row.joined_seq + 1,
         last_seq=row.end_seq,
         read_seq=row.read_seq,
         unread_count=unread_count,

@@ -160,7 +160,8 @@ class ConversationCard(BaseModel):
     """A conversation as one member sees it, without what was said in it.
 
     A single has a ``peer``; a group has a ``name`` and an ``avatar``, and for its members a ``member_count``, an
-    ``announcement`` and their own ``role``. What one does not have is null.
+    ``announcement`` and their own ``role``. What one does not have is null. They read from ``first_seq`` on, which no
+    message may have yet; what a device holds from before they came back into a group is no longer theirs.
     """
 
     id: str
@@ -171,6 +172,7 @@ class ConversationCard(BaseModel):
     member_count: int | None
     announcement: str | None
     role: Role | None
+    first_seq: int
     last_seq: int
     read_seq: int
     unread_count: int

@@ -197,13 +197,13 @@ class Simulation:
         return self._random.choice(cards) if cards else None
 
     def _message(self, device: Device, *, own: bool = False) -> str | None:
-        """Return the path of a message; of a text, as who hides how they came into a group knows it no more."""
+        """Return the path of a message."""
         card = self._conversation(device)
         messages = device.state.messages(card.id) if card else []
-        texts = [m for m in messages if m.type == "text" and (m.sender_id == device.person.id or not own)]
-        if card is None or not texts:
+        candidates = [m for m in messages if m.sender_id == device.person.id or not own]
+        if card is None or not candidates:
             return None
-        return f"/v1/conversations/{card.id}/messages/{self._random.choice(texts).seq}"
+        return f"/v1/conversations/{card.id}/messages/{self._random.choice(candidates).seq}"
 
     @staticmethod
     def _done(answer: Response) -> None:

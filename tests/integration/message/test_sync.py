@@ -409,6 +409,21 @@ def test_who_comes_back_to_a_group_is_told_of_the_new_time_only(person: People) 
     told = device.catch_up()
 
     assert [message["seq"] for message in told["messages"]] == [away["seq"] + 1]
+    assert the(told["conversations"])["first_seq"] == away["seq"] + 1
+
+
+def test_who_hides_how_they_came_back_is_still_told_from_where_on_they_read(person: People) -> None:
+    alice, bob, carol = (person(name) for name in ("alice", "bob", "carol"))
+    group = a_group(alice, bob, carol)
+    device = ready(bob)
+    bob.delete(f"/v1/conversations/{group}/members/{bob.id}")
+    alice.post(f"/v1/conversations/{group}/members", {"user_ids": [bob.id]})
+    joined = bob.conversation(group)["last_seq"]
+    assert bob.delete(f"/v1/conversations/{group}/messages/{joined}").status == 204
+
+    told = device.catch_up()
+
+    assert the(told["conversations"])["first_seq"] == joined
 
 
 def test_the_members_of_a_small_group_are_told_who_became_what(person: People) -> None:
