@@ -284,7 +284,7 @@ class LocalState:
             self._put_message(message)
         self._note_where_it_begins(changes.messages)
         for member in changes.members:
-            self._put("members", (member.conversation_id, member.user_id), member)
+            self._put_member(member)
         for reading in changes.receipts:
             self._put_receipt(reading)
         self._write_people(changes)
@@ -315,11 +315,10 @@ class LocalState:
             "INSERT INTO conversations (id, card) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET card = excluded.card",
             (card.id, card.model_dump_json(exclude={"last_message"})),
         )
-        self._forget_before(card.id, card.first_seq)
+        self._begin_at(card.id, card.first_seq)
         if card.kind == "group" and card.role is None:
             # Who left is not told who is in it any more.
-            for table in ("members", "receipts"):
-                self._database.execute(f"DELETE FROM {table} WHERE conversation_id = ?", (card.id,))  # noqa: S608
+            self._forget_members(card.id)
 
     def _put_unknown_conversation(self, card: Conversation) -> None:
         """Take a card over from an event; one that is known may be newer, and sync tells."""
@@ -327,7 +326,7 @@ class LocalState:
             "INSERT INTO conversations (id, card) VALUES (?, ?) ON CONFLICT (id) DO NOTHING",
             (card.id, card.model_dump_json(exclude={"last_message"})),
         )
-        self._forget_before(card.id, card.first_seq)
+        self._begin_at(card.id, card.first_seq)
 
     def _note_where_it_begins(self, messages: Iterable[Message]) -> None:
         """Note from where on a conversation's messages are all here: sync tells what comes after the first it told."""
@@ -364,15 +363,38 @@ class LocalState:
                 (Message.model_validate_json(body).hide().model_dump_json(), *place),
             )
 
-    def _forget_before(self, conversation_id: str, first_seq: int) -> None:
-        """Forget what was said before one came into a group again: one may not read it any more."""
+    def _begin_at(self, conversation_id: str, first_seq: int) -> None:
+        """Forget what was before one came into a group again, as who comes for the first time does not know it.
+
+        What was said one may not read any more; of who is in it and has read what, nobody told in between.
+        """
+        known: int = self._one("SELECT seq FROM beginnings WHERE conversation_id = ?", conversation_id) or 0
+        if first_seq <= known:
+            return
         place = (conversation_id, first_seq)
         self._database.execute(
-            "INSERT INTO beginnings VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)", place
+            "INSERT INTO beginnings VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq", place
         )
         self._database.execute("DELETE FROM messages WHERE conversation_id = ? AND seq < ?", place)
+        self._forget_members(conversation_id)
+
+    def _forget_members(self, conversation_id: str) -> None:
+        for table in ("members", "receipts"):
+            self._database.execute(f"DELETE FROM {table} WHERE conversation_id = ?", (conversation_id,))  # noqa: S608
+
+    def _put_member(self, member: MemberState) -> None:
+        place = (member.conversation_id, member.user_id)
+        self._put("members", place, member)
+        if not member.is_present:
+            # How far they read before they left is told to nobody any more.
+            self._database.execute("DELETE FROM receipts WHERE conversation_id = ? AND user_id = ?", place)
 
     def _put_receipt(self, reading: Reading) -> None:
+        has_left = (
+            "SELECT NOT json_extract(body, '$.is_present') FROM members WHERE conversation_id = ? AND user_id = ?"
+        )
+        if self._one(has_left, reading.conversation_id, reading.user_id):
+            return
         self._database.execute(
             "INSERT INTO receipts VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)",
             (reading.conversation_id, reading.user_id, reading.seq),

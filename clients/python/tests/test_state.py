@@ -276,6 +276,19 @@ def test_coming_into_a_group_again_takes_away_what_was_said_before(file: Path, s
     assert "1 as of" not in repr(rows(file))
 
 
+def test_coming_into_a_group_again_takes_away_how_far_others_had_read_and_who_they_were(state: LocalState) -> None:
+    """Between two syncs one left and came back: how far they read meanwhile was told to nobody who was away."""
+    known(state)
+    reading = {"conversation_id": CONVERSATION, "user_id": "id-bob", "seq": 1}
+    member = {"conversation_id": CONVERSATION, "user_id": "id-bob", "role": "admin", "is_present": True}
+    state.apply(a_page("2", receipts=[reading], members=[member]), after="1")
+
+    of_carol = reading | {"user_id": "id-carol", "seq": 5}
+    state.apply(a_page("3", a_message(5), conversations=[a_card(5, first_seq=5)], receipts=[of_carol]), after="2")
+
+    assert (state.receipts(CONVERSATION), state.members(CONVERSATION)) == ({"id-carol": 5}, [])
+
+
 def test_an_event_that_one_is_in_a_group_again_takes_away_what_was_said_before(state: LocalState) -> None:
     known(state)
     state.receive(ConversationCreated(conversation=a_card(5, first_seq=5)))
@@ -296,6 +309,21 @@ def test_reading_never_goes_back(state: LocalState) -> None:
     for seq in (3, 5, 4):
         state.receive(MessageRead(reading=Reading(conversation_id=CONVERSATION, user_id="id-bob", seq=seq)))
     assert state.receipts(CONVERSATION) == {"id-bob": 5}
+
+
+def test_how_far_somebody_read_who_left_is_not_known_any_more(state: LocalState) -> None:
+    """They may have read on before they left, which is told to nobody."""
+    known(state)
+    reading = {"conversation_id": CONVERSATION, "user_id": "id-bob", "seq": 1}
+    member = {"conversation_id": CONVERSATION, "user_id": "id-bob", "role": "member", "is_present": False}
+    state.apply(a_page("2", receipts=[reading]), after="1")
+
+    state.apply(a_page("3", members=[member]), after="2")
+    state.receive(MessageRead(reading=Reading.model_validate(reading)))
+    assert state.receipts(CONVERSATION) == {}
+
+    state.apply(a_page("4", members=[member | {"is_present": True}], receipts=[reading | {"seq": 7}]), after="3")
+    assert state.receipts(CONVERSATION) == {"id-bob": 7}
 
 
 def test_a_conversation_that_nobody_knew_is_taken_from_an_event_and_one_that_is_known_is_not(state: LocalState) -> None:
