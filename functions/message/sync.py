@@ -171,7 +171,8 @@ def _tell_all_conversations(
     found = repository.list_conversations(connection, caller.user_id, after, limit + 1)
     page.conversations = [_without_message(card) for card in found[:limit]]
     page.messages = [card.last_message for card in found[:limit] if card.last_message is not None]
-    page.receipts = repository.list_peers_receipts(connection, caller.user_id, [card.id for card in found[:limit]])
+    page.receipts = repository.list_receipts(connection, caller.user_id, found[:limit])
+    page.hidden = repository.list_hidden_ends(connection, caller.user_id, found[:limit])
     return _told(found, limit, lambda card: card.id)
 
 

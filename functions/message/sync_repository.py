@@ -9,17 +9,20 @@ from hongyan.clock import now
 from hongyan.friends import is_heard_by, select_blocked, select_friends, select_requests, show_blocked, show_request
 from hongyan.schemas import Blocked, Conversation, FriendRequest, LiveSession, Message, ReadReceipt
 from hongyan.sessions import Principal, show_session
-from hongyan.tables import blocks, conversations, friend_requests, friendships, members, sessions
+from hongyan.tables import blocks, conversations, friend_requests, friendships, hidden_messages, members, sessions
 from hongyan.tables import messages as messages_table
 from hongyan.timeline import SMALL_GROUP
 
 from functions.message.repository import select_shown_to, shown
-from functions.message.schemas import MemberState
+from functions.message.schemas import HiddenMessage, MemberState
 from functions.message.stretches import Stretch, within
 
 Row = sa.Row[Any]
 
 _me = members.alias("me")
+
+# An event is an hour late at most: so long its queue keeps it.
+_MOST_HIDDEN = 100
 
 
 def list_messages(connection: sa.Connection, user_id: str, stretches: Sequence[Stretch]) -> list[Message]:
@@ -64,21 +67,45 @@ def list_members(
     ], [_receipt(row) for row in rows if row.left_seq is None]
 
 
-def list_peers_receipts(
-    connection: sa.Connection, user_id: str, conversation_ids: Collection[str]
-) -> list[ReadReceipt]:
-    """Return how far the other sides of singles have read."""
+def list_receipts(connection: sa.Connection, user_id: str, cards: Sequence[Conversation]) -> list[ReadReceipt]:
+    """Return how far the others have read who are in singles and small groups, as `list_members` tells of later."""
+    told = [card.id for card in cards if card.kind == "single" or 0 < (card.member_count or 0) <= SMALL_GROUP]
     statement: sa.Select[Any] = (
         sa.select(members.c.conversation_id, members.c.user_id, members.c.read_seq)
-        .join(conversations, conversations.c.id == members.c.conversation_id)
-        .where(
-            members.c.conversation_id.in_(conversation_ids),
-            members.c.user_id != user_id,
-            conversations.c.kind == "single",
-        )
-        .order_by(members.c.conversation_id)
+        .where(members.c.conversation_id.in_(told), members.c.user_id != user_id, members.c.left_seq.is_(None))
+        .order_by(members.c.conversation_id, members.c.user_id)
     )
     return [_receipt(row) for row in connection.execute(statement)]
+
+
+def list_hidden_ends(connection: sa.Connection, user_id: str, cards: Sequence[Conversation]) -> list[HiddenMessage]:
+    """Return what the user has hidden behind the last message that each card shows; of more than 100, the newest.
+
+    Whoever is told only what there is to see would take an event that comes late for a new message.
+    """
+    ends = [_hidden_end(user_id, card) for card in cards if card.last_seq > _last_shown_seq(card)]
+    if not ends:
+        return []
+    found = connection.execute(sa.union_all(*ends)).all()
+    return [HiddenMessage(conversation_id=row.conversation_id, seq=row.seq) for row in found]
+
+
+def _hidden_end(user_id: str, card: Conversation) -> sa.Select[Any]:
+    return (
+        sa.select(hidden_messages.c.conversation_id, hidden_messages.c.seq)
+        .where(
+            hidden_messages.c.user_id == user_id,
+            hidden_messages.c.conversation_id == card.id,
+            hidden_messages.c.seq > _last_shown_seq(card),
+            hidden_messages.c.seq <= card.last_seq,
+        )
+        .order_by(hidden_messages.c.seq.desc())
+        .limit(_MOST_HIDDEN)
+    )
+
+
+def _last_shown_seq(card: Conversation) -> int:
+    return card.first_seq - 1 if card.last_message is None else card.last_message.seq
 
 
 def list_conversations(connection: sa.Connection, user_id: str, after_id: str | None, limit: int) -> list[Conversation]:

@@ -230,7 +230,7 @@ class LocalState:
         return sorted((Message.model_validate_json(body) for (body,) in rows), key=lambda message: message.seq)
 
     def receipts(self, conversation_id: str) -> dict[str, int]:
-        """Return up to where people have read, as far as was told: in singles, and in groups who read since."""
+        """Return up to where the others have read, in singles and in groups of up to 50."""
         rows = self._database.execute("SELECT user_id, seq FROM receipts WHERE conversation_id = ?", (conversation_id,))
         return dict(rows.fetchall())
 
@@ -390,14 +390,27 @@ class LocalState:
             self._database.execute("DELETE FROM receipts WHERE conversation_id = ? AND user_id = ?", place)
 
     def _put_receipt(self, reading: Reading) -> None:
-        has_left = (
-            "SELECT NOT json_extract(body, '$.is_present') FROM members WHERE conversation_id = ? AND user_id = ?"
-        )
-        if self._one(has_left, reading.conversation_id, reading.user_id):
+        if self._is_past(reading):
             return
         self._database.execute(
             "INSERT INTO receipts VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)",
             (reading.conversation_id, reading.user_id, reading.seq),
+        )
+
+    def _is_past(self, reading: Reading) -> bool:
+        """Tell whether it speaks of who left, or of a group in which one was not then or is not now, as late events do.
+
+        How far they read since is told to nobody, so it would stay what it was.
+        """
+        has_left = """SELECT NOT json_extract(body, '$.is_present') FROM members
+            WHERE conversation_id = ? AND user_id = ?"""
+        is_elsewhere = """SELECT kind = 'group' AND role IS NULL OR first_seq > ? FROM (
+            SELECT json_extract(card, '$.kind') AS kind, json_extract(card, '$.role') AS role,
+                json_extract(card, '$.first_seq') AS first_seq
+            FROM conversations WHERE id = ?)"""
+        return bool(
+            self._one(has_left, reading.conversation_id, reading.user_id)
+            or self._one(is_elsewhere, reading.seq, reading.conversation_id)
         )
 
     # The file.

@@ -326,6 +326,21 @@ def test_how_far_somebody_read_who_left_is_not_known_any_more(state: LocalState)
     assert state.receipts(CONVERSATION) == {"id-bob": 7}
 
 
+def test_a_late_event_of_how_far_somebody_read_before_one_came_says_nothing(state: LocalState) -> None:
+    group = {"kind": "group", "peer": None, "role": "member", "first_seq": 5}
+    state.apply(a_page("1", conversations=[a_card(6, **group)]), after=None)
+    for seq in (4, 6):
+        reading = Reading(conversation_id=CONVERSATION, user_id=f"id-{seq}", seq=seq)
+        state.receive(MessageRead(reading=reading))
+    assert state.receipts(CONVERSATION) == {"id-6": 6}
+
+
+def test_a_late_event_of_how_far_somebody_read_says_nothing_to_who_left(state: LocalState) -> None:
+    state.apply(a_page("1", conversations=[a_card(6, kind="group", peer=None, role=None)]), after=None)
+    state.receive(MessageRead(reading=Reading(conversation_id=CONVERSATION, user_id="id-bob", seq=6)))
+    assert state.receipts(CONVERSATION) == {}
+
+
 def test_a_conversation_that_nobody_knew_is_taken_from_an_event_and_one_that_is_known_is_not(state: LocalState) -> None:
     state.receive(ConversationCreated(conversation=a_card(0)))
     assert state.conversations() == [a_card(0)]

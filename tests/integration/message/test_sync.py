@@ -8,11 +8,12 @@ import pytest
 import sqlalchemy as sa
 from hongyan import feed, stores
 from hongyan.tables import feed_entries, feed_marks, feed_notes, feeds, friendships
+from hongyan.timeline import SMALL_GROUP
 from hongyan.unit_of_work import UnitOfWork
 
 from functions.message import sending
 from functions.message.schemas import NewText, TextContent
-from tests.support.groups import a_group
+from tests.support.groups import a_group, fill
 from tests.support.people import Person, a_text
 
 People = Callable[[str], Person]
@@ -99,6 +100,38 @@ def test_without_a_cursor_it_is_the_state_as_it_is(pair: Pair, person: People) -
     assert the(told["friend_requests"])["id"] == request
     assert the(told["blocks"])["user"]["id"] == dave.id
     assert told["sessions"] == alice.get("/v1/sessions").json["items"]
+
+
+def test_without_a_cursor_one_is_told_how_far_the_others_of_small_groups_have_read(person: People) -> None:
+    alice, bob, carol, dave = (person(name) for name in ("alice", "bob", "carol", "dave"))
+    small = a_group(alice, bob, carol, dave)
+    large = alice.post("/v1/conversations", {"name": "large", "member_ids": [bob.id, carol.id]}).json["id"]
+    fill(large, SMALL_GROUP)
+    for group in (small, large):
+        alice.say(group, "hello")
+        bob.read(group, 2)
+    dave.delete(f"/v1/conversations/{small}/members/{dave.id}")
+
+    told = Device(alice).catch_up()
+
+    readings = {reading["user_id"]: reading for reading in told["receipts"] if reading["conversation_id"] == small}
+    assert readings.keys() == {bob.id, carol.id}
+    assert readings[bob.id]["seq"] == 2
+    assert large not in {reading["conversation_id"] for reading in told["receipts"]}
+
+
+def test_without_a_cursor_one_is_told_what_one_has_hidden_behind_the_last_message_shown(pair: Pair) -> None:
+    """An event of it that comes late would else show it again."""
+    alice, bob, conversation = pair
+    for text in ("one", "two", "three", "four"):
+        alice.say(conversation, text)
+    for seq in (1, 3, 4):
+        bob.delete(f"/v1/conversations/{conversation}/messages/{seq}")
+
+    told = Device(bob).catch_up()
+
+    assert [message["seq"] for message in told["messages"]] == [2]
+    assert sorted(hidden["seq"] for hidden in told["hidden"]) == [3, 4]
 
 
 def test_who_has_nothing_is_told_nothing(person: People) -> None:
