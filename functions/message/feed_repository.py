@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from hongyan.tables import conversations, feed_entries, feed_marks, feed_notes, feeds, members, messages
+from hongyan.timeline import Happening
 from sqlalchemy.dialects.mysql import insert
 
 from functions.message.stretches import Stretch, within
@@ -13,6 +14,8 @@ Row = sa.Row[Any]
 
 # Placed at once.
 MOST_NOTES = 1_000
+
+_CHANGES_OF_LOOKS: tuple[Happening, ...] = ("group_renamed", "avatar_changed")
 
 
 class End(NamedTuple):
@@ -73,15 +76,23 @@ def find_news(connection: sa.Connection, user_id: str) -> News:
 
 
 def list_seen_by_who_left(connection: sa.Connection, user_id: str, stretches: Sequence[Stretch]) -> set[str]:
-    """Return those of the conversations that somebody left in which they see something of the changes."""
+    """Return those of the conversations that somebody left in which they see something of the changes.
+
+    That is what becomes of messages of their time, and what the group is called and looks like.
+    """
     window = sa.and_(messages.c.seq > members.c.joined_seq, messages.c.seq <= members.c.left_seq)
-    is_message_of_theirs = sa.exists().where(
-        messages.c.conversation_id == members.c.conversation_id, window, within(messages, stretches)
+    changes_looks = sa.and_(
+        messages.c.type == "system", sa.func.json_value(messages.c.content, "$.event").in_(_CHANGES_OF_LOOKS)
+    )
+    is_seen = sa.exists().where(
+        messages.c.conversation_id == members.c.conversation_id,
+        within(messages, stretches),
+        sa.or_(window, changes_looks),
     )
     statement = sa.select(members.c.conversation_id).where(
         members.c.user_id == user_id,
         members.c.conversation_id.in_([stretch.conversation_id for stretch in stretches]),
-        sa.or_(within(members, stretches), is_message_of_theirs),
+        sa.or_(within(members, stretches), is_seen),
     )
     return set(connection.scalars(statement))
 

@@ -431,6 +431,22 @@ def test_a_group_is_told_up_to_where_one_left_and_what_becomes_of_that(person: P
     assert the(device.catch_up()["messages"])["content"] == {}
 
 
+def test_who_left_a_group_is_told_what_it_is_called_now_and_nothing_else_of_it(person: People) -> None:
+    alice, bob, carol = (person(name) for name in ("alice", "bob", "carol"))
+    group = a_group(alice, bob, carol)
+    bob.delete(f"/v1/conversations/{group}/members/{bob.id}")
+    device = ready(bob)
+    alice.patch(f"/v1/conversations/{group}", {"announcement": "for members"})
+    alice.say(group, "for members")
+    assert nothing(device.catch_up())
+
+    alice.patch(f"/v1/conversations/{group}", {"name": "renamed"})
+
+    told = device.catch_up()
+    assert the(told["conversations"])["name"] == bob.conversation(group)["name"] == "renamed"
+    assert [name for name in _LISTS if told[name]] == ["conversations"]
+
+
 def test_who_comes_back_to_a_group_is_told_of_the_new_time_only(person: People) -> None:
     alice, bob, carol = (person(name) for name in ("alice", "bob", "carol"))
     group = a_group(alice, bob, carol)
