@@ -39,7 +39,7 @@ check: bootstrap ## Lint, types, import contracts, template and API drift, then 
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy --strict $(wildcard functions layers/core/hongyan migrations local clients/python/hongyan_client bench tests)
 	.venv/bin/lint-imports
-	.venv/bin/cfn-lint template.yaml
+	.venv/bin/cfn-lint template.yaml stores.yaml
 	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .local/venv/sam/bin/sam validate --lint
 	.venv/bin/python -m tests.contract.openapi --check
 	.venv/bin/pytest
