@@ -33,6 +33,8 @@ test: bootstrap ## Run every test
 
 test-opensearch: bootstrap ## Run the tests of searching on a real OpenSearch (a JDK 17 and Maven, or OPENSEARCH_URL)
 	.venv/bin/python -m local.opensearch .venv/bin/pytest $(OPENSEARCH_TESTS)
+	.venv/bin/python -m local.opensearch --as writer .venv/bin/pytest tests/integration/test_search_access.py -k index
+	.venv/bin/python -m local.opensearch --as reader .venv/bin/pytest tests/integration/test_search_access.py -k searching
 
 check: bootstrap ## Lint, types, import contracts, template and API drift, then every test
 	.venv/bin/ruff check .

@@ -1,11 +1,15 @@
 """Who may do what in the stores: said at every deployment, so that it is what the code says, whatever was before."""
 
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 from hongyan import stores
 
 from migrations import owner
+
+if TYPE_CHECKING:
+    from opensearchpy import OpenSearch
 
 _SEARCH_SECONDS = 30
 
@@ -45,21 +49,30 @@ _WRITER: Final[dict[str, Any]] = {
 def grant() -> None:
     """Let the functions, by whatever they sign in, do with rows and documents what they do, and nothing else."""
     with owner.engine().begin() as connection:
-        _let_into_database(connection, sa.make_url(stores.addresses().database_url))
+        let_into_database(connection, stores.addresses())
     if stores.addresses().iam is not None:
-        _let_into_search("hongyan_reader", _READER, owner.settings().search_reader_roles)
-        _let_into_search("hongyan_writer", _WRITER, owner.settings().search_writer_roles)
+        roles = owner.settings()
+        let_into_search(stores.search_client(), roles.search_reader_roles, roles.search_writer_roles)
 
 
-def _let_into_database(connection: sa.Connection, url: sa.URL) -> None:
+def let_into_database(connection: sa.Connection, addresses: stores.StoreAddresses) -> None:
+    """Make the functions' user, prove them by their password or by IAM, and give them their rights."""
+    url = sa.make_url(addresses.database_url)
     user = {"user": url.username, "password": url.password}
-    proof = _BY_PASSWORD if stores.addresses().iam is None else _BY_IAM
+    proof = _BY_PASSWORD if addresses.iam is None else _BY_IAM
     database = connection.dialect.identifier_preparer.quote_identifier(str(url.database))
     for statement in (_MAKE, _CHANGE, _GRANT):
         connection.execute(sa.text(statement.format(proof=proof, database=database)), user)
 
 
-def _let_into_search(name: str, role: dict[str, Any], functions: list[str]) -> None:
-    security, patience = stores.search_client().security, {"request_timeout": _SEARCH_SECONDS}
-    security.create_role(role=name, body=role, params=patience)
-    security.create_role_mapping(role=name, body={"backend_roles": functions}, params=patience)
+def let_into_search(client: "OpenSearch", readers: Sequence[str], writers: Sequence[str]) -> None:
+    """Make the two roles of the search engine, and give them to functions by their IAM roles.
+
+    Raises:
+        opensearchpy.exceptions.OpenSearchException: it does not answer, or not to this function.
+
+    """
+    patience = {"request_timeout": _SEARCH_SECONDS}
+    for name, role, functions in (("hongyan_reader", _READER, readers), ("hongyan_writer", _WRITER, writers)):
+        client.security.create_role(role=name, body=role, params=patience)
+        client.security.create_role_mapping(role=name, body={"backend_roles": [*functions]}, params=patience)

@@ -80,14 +80,15 @@ def signs_in(url: str) -> bool:
 
 
 @pytest.mark.usefixtures("deployment")
-def test_where_everybody_signs_in_by_iam_the_user_has_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_everybody_signs_in_by_iam_the_user_has_no_password() -> None:
     """The plugin is only in AWS: that it is asked for is all that can be seen here."""
-    said = stores.addresses().model_copy(update={"iam": stores.IamUser(cache_name="cache", cache_user="functions")})
-    monkeypatch.setattr(stores, "addresses", lambda: said)
-    new = sa.make_url(said.database_url).set(username="signs_in_by_iam")
+    before = stores.addresses()
+    new = sa.make_url(before.database_url).set(username="signs_in_by_iam").render_as_string()
+    iam = stores.IamUser(cache_name="cache", cache_user="functions")
+    said = before.model_copy(update={"database_url": new, "iam": iam})
 
     with owner.engine().connect() as connection, pytest.raises(sa.exc.OperationalError) as refused:
-        access._let_into_database(connection, new)
+        access.let_into_database(connection, said)
 
     assert refused.value.orig is not None
     assert refused.value.orig.args == (1524, "Plugin 'AWSAuthenticationPlugin' is not loaded")
