@@ -16,7 +16,6 @@ from local import control
 from local.engines import NotReadyError
 from local.failures import StackError
 from local.home import REPOSITORY, Home
-from local.opensearch import users
 from local.opensearch.node import OpenSearchNode, SecuredNode
 from local.processes import Child
 
@@ -57,6 +56,8 @@ async def _run_with_opensearch(command: Sequence[str], role: str | None) -> int:
         if role is None:
             node = OpenSearchNode(home)
             return await _run_with_node(command, node, lock, node.url)
+        from local.opensearch import users  # noqa: PLC0415  # needs the product's own package
+
         secured = SecuredNode(home)
         return await _run_with_node(command, secured, lock, secured.url_for(role), lambda: users.let_in(secured, role))
     finally:
