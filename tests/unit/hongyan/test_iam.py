@@ -1,6 +1,9 @@
 """What stands for a password: a signed request to connect, as AWS makes and checks them."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import boto3
@@ -8,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from hongyan import aws, iam
 
+CORE = Path(__file__).parents[3] / "layers" / "core"
 DATABASE = sa.make_url("mysql+pymysql://hongyan_functions@proxy.example:3306/hongyan")
 
 
@@ -65,3 +69,11 @@ def test_another_role_has_another_token(role: pytest.MonkeyPatch) -> None:
 
     assert "AKIAANOTHER" not in before
     assert "AKIAANOTHER" in iam.database_token(DATABASE)
+
+
+def test_who_signs_in_by_password_imports_none_of_it() -> None:
+    code = "import sys; from hongyan import stores; print(*{'hongyan.iam', 'opensearchpy'} & {*sys.modules})"
+
+    said = subprocess.check_output([sys.executable, "-c", code], env={"PYTHONPATH": str(CORE)}, text=True)  # noqa: S603
+
+    assert said.strip() == ""
