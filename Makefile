@@ -33,13 +33,15 @@ test: bootstrap ## Run every test
 
 test-opensearch: bootstrap ## Run the tests of searching on a real OpenSearch (a JDK 17 and Maven, or OPENSEARCH_URL)
 	.venv/bin/python -m local.opensearch .venv/bin/pytest $(OPENSEARCH_TESTS)
+	.venv/bin/python -m local.opensearch --as writer .venv/bin/pytest tests/integration/test_search_access.py -k index
+	.venv/bin/python -m local.opensearch --as reader .venv/bin/pytest tests/integration/test_search_access.py -k searching
 
 check: bootstrap ## Lint, types, import contracts, template and API drift, then every test
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy --strict $(wildcard functions layers/core/hongyan migrations local clients/python/hongyan_client bench tests)
 	.venv/bin/lint-imports
-	.venv/bin/cfn-lint template.yaml
+	.venv/bin/cfn-lint template.yaml stores.yaml
 	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .local/venv/sam/bin/sam validate --lint
 	.venv/bin/python -m tests.contract.openapi --check
 	.venv/bin/pytest

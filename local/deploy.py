@@ -33,6 +33,7 @@ class Stores:
     """Where the deployed functions find the data stores."""
 
     database_url: str
+    database_owner_url: str
     redis_url: str
     opensearch_url: str
 
@@ -121,6 +122,7 @@ async def deploy(home: Home, endpoint_url: str, stores: Stores, sms: Sms, speech
             "LocalHost": endpoint_url.removeprefix("http://"),
             "LambdaRuntime": f"python{sys.version_info.major}.{sys.version_info.minor}",
             "DatabaseUrl": stores.database_url,
+            "DatabaseOwnerUrl": stores.database_owner_url,
             "RedisUrl": stores.redis_url,
             "OpenSearchUrl": stores.opensearch_url,
             "SmsEndpoint": sms.endpoint,

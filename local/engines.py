@@ -16,6 +16,10 @@ from local.home import Home
 
 HOST = "127.0.0.1"
 _DATABASE = "hongyan"
+_OWNER = "hongyan"
+_FUNCTIONS = "hongyan_functions"
+# What functions may do in Redis, here and in AWS (stores.yaml).
+CACHE_ACCESS = "on ~hongyan:* +@all -@admin -@dangerous"
 # Debian keeps servers where an ordinary user's PATH does not look.
 _SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
 
@@ -74,9 +78,16 @@ class MariaDB(Service):
 
     @property
     def url(self) -> str:
-        """SQLAlchemy URL of the database."""
-        password = self.home.secret(self.name)
-        return f"mysql+pymysql://{_DATABASE}:{password}@{HOST}:{self.port}/{_DATABASE}?charset=utf8mb4"
+        """SQLAlchemy URL of the database for the functions, whom the migration function lets in."""
+        return self._url(_FUNCTIONS, self.home.secret("mariadb-functions"))
+
+    @property
+    def owner_url(self) -> str:
+        """SQLAlchemy URL of the database for its owner, who makes tables and users."""
+        return self._url(_OWNER, self.home.secret(self.name))
+
+    def _url(self, user: str, password: str) -> str:
+        return f"mysql+pymysql://{user}:{password}@{HOST}:{self.port}/{_DATABASE}?charset=utf8mb4"
 
     @property
     def _data(self) -> Path:
@@ -87,16 +98,17 @@ class MariaDB(Service):
         return self.home.path / "mariadb.sql"
 
     def prepare(self) -> None:
-        """Make the data directory at the first start, and the statements that open the database to its user."""
+        """Make the data directory at the first start, and the statements that open the database to its owner."""
         find_program("mariadbd")
         if not self._data.exists():
             self._install()
         # One statement a line: the server reads the file so, before it takes connections.
         statements = (
             f"CREATE DATABASE IF NOT EXISTS {_DATABASE} CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci;",
-            f"CREATE USER IF NOT EXISTS '{_DATABASE}'@'{HOST}';",
-            f"ALTER USER '{_DATABASE}'@'{HOST}' IDENTIFIED BY '{self.home.secret(self.name)}';",
-            f"GRANT ALL ON {_DATABASE}.* TO '{_DATABASE}'@'{HOST}';",
+            f"CREATE USER IF NOT EXISTS '{_OWNER}'@'{HOST}';",
+            f"ALTER USER '{_OWNER}'@'{HOST}' IDENTIFIED BY '{self.home.secret(self.name)}';",
+            f"GRANT ALL ON {_DATABASE}.* TO '{_OWNER}'@'{HOST}' WITH GRANT OPTION;",
+            f"GRANT CREATE USER ON *.* TO '{_OWNER}'@'{HOST}';",
         )
         write_private(self._first_statements, "\n".join(statements) + "\n")
 
@@ -155,7 +167,7 @@ class MariaDB(Service):
             with pymysql.connect(
                 host=HOST,
                 port=self.port,
-                user=_DATABASE,
+                user=_OWNER,
                 password=self.home.secret(self.name),
                 database=_DATABASE,
                 connect_timeout=2,
@@ -175,8 +187,8 @@ class Redis(Service):
 
     @property
     def url(self) -> str:
-        """URL of database 0."""
-        return f"redis://:{self.home.secret(self.name)}@{HOST}:{self.port}/0"
+        """URL of database 0 for the functions. There is no other user."""
+        return f"redis://{_FUNCTIONS}:{self.home.secret(self.name)}@{HOST}:{self.port}/0"
 
     @property
     def _data(self) -> Path:
@@ -193,7 +205,8 @@ class Redis(Service):
         settings = (
             f"bind {HOST}",
             f"port {self.port}",
-            f"requirepass {self.home.secret(self.name)}",
+            "user default off",
+            f"user {_FUNCTIONS} {CACHE_ACCESS} >{self.home.secret(self.name)}",
             f'dir "{self._data}"',
             "appendonly yes",
             'save ""',

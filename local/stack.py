@@ -96,8 +96,13 @@ class Stack:
 
     @property
     def database_url(self) -> str:
-        """SQLAlchemy URL of the database, password included."""
+        """SQLAlchemy URL of the database for the functions, password included; the migration function lets them in."""
         return str(self._service(MariaDB.name)["url"])
+
+    @property
+    def database_owner_url(self) -> str:
+        """SQLAlchemy URL of the database for its owner, password included."""
+        return str(control.record(self._home)["database_owner_url"])
 
     @property
     def redis_url(self) -> str:

@@ -107,7 +107,8 @@ class Supervisor:
     def _make_services(self) -> list[Service]:
         self._sms = SmsVendor(self._home)
         self._speech = SpeechVendor(self._home)
-        services: list[Service] = [MariaDB(self._home), Redis(self._home), self._sms, self._speech]
+        self._mariadb = MariaDB(self._home)
+        services: list[Service] = [self._mariadb, Redis(self._home), self._sms, self._speech]
         if not self._opensearch_url:
             services.append(OpenSearch(self._home))
         if not self._engines_only:
@@ -157,7 +158,8 @@ class Supervisor:
 
     async def _deploy(self, endpoint_url: str) -> None:
         stores = deploy.Stores(
-            database_url=self._services[MariaDB.name].url,
+            database_url=self._mariadb.url,
+            database_owner_url=self._mariadb.owner_url,
             redis_url=self._services[Redis.name].url,
             opensearch_url=self._opensearch(),
         )
@@ -193,6 +195,7 @@ class Supervisor:
             name: {"url": service.url, "pid": self._children[name].pid if name in self._children else None}
             for name, service in self._services.items()
         }
+        self._record["database_owner_url"] = self._mariadb.owner_url
         self._record["opensearch_url"] = self._opensearch()
         self._record["sms"] = {"inbox_url": self._sms.inbox_url, "account": self._sms.account}
         self._record["speech"] = self._speech.account

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 import pytest
-from hongyan import stores
 
+from tests.support.cache import lose_cache
 from tests.support.deployment import Deployment
 from tests.support.gateway import LambdaContext
 from tests.support.groups import a_crowd_of_friends, a_group, fill, remove
@@ -267,7 +267,7 @@ def test_a_read_is_five_statements_and_one_that_empties_the_outbox(pair: Pair) -
 
 def test_a_known_token_costs_no_statement(pair: Pair) -> None:
     alice, _, _ = pair
-    stores.cache_client().flushdb()
+    lose_cache()
 
     with counted() as first:
         alice.get("/v1/users/me")

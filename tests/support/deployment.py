@@ -17,6 +17,8 @@ from functions.message.settings import settings as push_settings
 from functions.speech import recognition
 from functions.user import sms
 from local.stack import Stack
+from migrations import owner
+from tests.support.cache import lose_cache
 from tests.support.gateway import LambdaContext
 from tests.support.management import ManagementEndpoint
 from tests.support.template import load, resources
@@ -123,7 +125,7 @@ class Deployment:
         with stores.engine().begin() as connection:
             for table in metadata.tables.values():
                 connection.execute(sa.delete(table))
-        stores.cache_client().flushdb()
+        lose_cache()
         self.drain()
 
     def drain(self) -> None:
@@ -156,6 +158,7 @@ def deployed(engines: Stack, patch: pytest.MonkeyPatch) -> Iterator[Deployment]:
         _set(
             patch,
             STORES_SECRET_ARN=_secret("stores", addresses),
+            OWNER_SECRET_ARN=_secret("owner", {"database_url": engines.database_owner_url}),
             SMS_SECRET_ARN=_secret("sms", engines.sms_account),
             SPEECH_SECRET_ARN=_secret("speech", engines.speech_account),
             EVENTS_TOPIC_ARN=topic_arn,
@@ -173,6 +176,7 @@ def deployed(engines: Stack, patch: pytest.MonkeyPatch) -> Iterator[Deployment]:
             yield Deployment(management, topic_arn, consumers)
         finally:
             stores.engine().dispose()
+            owner.engine().dispose()
             _forget_environment()
             management.shut_down()
 
@@ -240,6 +244,9 @@ def _forget_environment() -> None:
         stores.engine,
         stores.cache_client,
         stores.search_client,
+        owner.settings,
+        owner.engine,
+        aws.session,
         aws.secrets_manager,
         aws.service_discovery,
         aws.s3,

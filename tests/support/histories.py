@@ -1,12 +1,12 @@
 """Long histories and many strangers, made past the API by the database itself."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import sqlalchemy as sa
 from hongyan import stores
 from hongyan.clock import now
+
+from migrations import owner
 
 # `seq_1_to_N` is MariaDB's own table of the numbers.
 _APPEND = """
@@ -38,13 +38,12 @@ def fill_history(conversation_id: str, one: str, other: str, count: int, text: s
     """Append many messages of two people in turn, a second between them; one in a thousand was recalled."""
     about = {"conversation_id": conversation_id, "count": count, "moment": now().replace(tzinfo=None)}
     said = {**about, "one": one, "other": other, "content": json.dumps({"text": text})}
-    with _patiently() as engine:
-        for first in range(1, count + 1, _AT_ONCE):
-            last = min(first + _AT_ONCE - 1, count)
-            with engine.begin() as connection:
-                connection.execute(sa.text(_APPEND.format(first=first, last=last)), said)
-        with engine.begin() as connection:
-            connection.execute(sa.text(_MOVE_END), about)
+    for first in range(1, count + 1, _AT_ONCE):
+        last = min(first + _AT_ONCE - 1, count)
+        with owner.engine().begin() as connection:
+            connection.execute(sa.text(_APPEND.format(first=first, last=last)), said)
+    with owner.engine().begin() as connection:
+        connection.execute(sa.text(_MOVE_END), about)
 
 
 def fill_strangers(count: int) -> None:
@@ -57,19 +56,11 @@ def fill_strangers(count: int) -> None:
 
 def measure_tables() -> None:
     """Let the optimizer know how large the tables are now."""
-    with _patiently() as engine, engine.begin() as connection:
+    with owner.engine().begin() as connection:
         connection.execute(sa.text("ANALYZE TABLE messages, members, conversations, hidden_messages, outbox"))
 
 
 def forget_histories() -> None:
-    """Empty the table of messages at one stroke: row by row it would take longer than the functions wait."""
-    with _patiently() as engine, engine.begin() as connection:
+    """Empty the table of messages at one stroke: row by row it would take long."""
+    with owner.engine().begin() as connection:
         connection.execute(sa.text("TRUNCATE TABLE messages"))
-
-
-@contextmanager
-def _patiently() -> Iterator[sa.Engine]:
-    """Open an engine that waits longer than functions do."""
-    engine = sa.create_engine(stores.addresses().database_url, isolation_level="READ COMMITTED")
-    yield engine
-    engine.dispose()

@@ -1,4 +1,4 @@
-"""template.yaml as tests read it: which function answers which route. So a route forgotten there fails here."""
+"""template.yaml and stores.yaml as tests read them: which function answers which route, how a store is protected."""
 
 import importlib
 import re
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import yaml
 
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
+STORES = TEMPLATE.with_name("stores.yaml")
 
 Handler = Callable[[dict[str, Any], Any], Any]
 
@@ -45,13 +46,18 @@ _Loader.add_multi_constructor("!", _function)
 
 
 @cache
-def template() -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.load(TEMPLATE.read_text(), _Loader)  # noqa: S506  # a safe loader of ours
+def template(file: Path = TEMPLATE) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.load(file.read_text(), _Loader)  # noqa: S506  # a safe loader of ours
     return loaded
 
 
-def resources(resource_type: str) -> dict[str, dict[str, Any]]:
-    return {name: r["Properties"] for name, r in template()["Resources"].items() if r["Type"] == resource_type}
+def resources(resource_type: str, file: Path = TEMPLATE) -> dict[str, dict[str, Any]]:
+    """Return the properties of each resource of a type, by logical id."""
+    return {
+        name: resource.get("Properties", {})
+        for name, resource in template(file)["Resources"].items()
+        if resource["Type"] == resource_type
+    }
 
 
 @cache

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
+from botocore.credentials import Credentials
+from botocore.exceptions import NoCredentialsError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -30,30 +32,49 @@ _DISCOVERY = _TIMEOUTS.merge(Config(inject_host_prefix="AWS_ENDPOINT_URL" not in
 
 
 @cache
+def session() -> boto3.Session:
+    """Return the session that all clients share: its credentials are looked for once, and renewed by itself."""
+    return boto3.Session()
+
+
+def credentials() -> Credentials:
+    """Return those of the function's role; what is signed by them must ask each time, as they are renewed.
+
+    Raises:
+        botocore.exceptions.NoCredentialsError: there are none.
+
+    """
+    found = session().get_credentials()
+    if found is None:
+        raise NoCredentialsError
+    return found
+
+
+@cache
 def secrets_manager() -> "SecretsManagerClient":
     """Return the client of Secrets Manager."""
-    return boto3.client("secretsmanager", config=_TIMEOUTS)
+    return session().client("secretsmanager", config=_TIMEOUTS)
 
 
 @cache
 def service_discovery() -> "ServiceDiscoveryClient":
     """Return the client of Cloud Map."""
-    return boto3.client("servicediscovery", config=_DISCOVERY)
+    return session().client("servicediscovery", config=_DISCOVERY)
 
 
 @cache
 def sns() -> "SNSClient":
     """Return the client of SNS."""
-    return boto3.client("sns", config=_TIMEOUTS)
+    return session().client("sns", config=_TIMEOUTS)
 
 
 @cache
 def sqs() -> "SQSClient":
     """Return the client of SQS."""
-    return boto3.client("sqs", config=_TIMEOUTS)
+    return session().client("sqs", config=_TIMEOUTS)
 
 
 @cache
 def s3() -> "S3Client":
     """Return the client of S3."""
-    return boto3.client("s3", config=_SIGNED_LINKS)
+    return session().client("s3", config=_SIGNED_LINKS)

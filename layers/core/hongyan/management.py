@@ -3,10 +3,9 @@
 from functools import cache
 from typing import TYPE_CHECKING
 
-import boto3
 from botocore.config import Config
 
-from hongyan import discovery
+from hongyan import aws, discovery
 
 if TYPE_CHECKING:
     from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
@@ -29,4 +28,4 @@ def _client(management_url: str) -> "ApiGatewayManagementApiClient":
         retries={"mode": "standard", "total_max_attempts": 1},
         max_pool_connections=CALLS_AT_ONCE,
     )
-    return boto3.client("apigatewaymanagementapi", endpoint_url=management_url, config=config)
+    return aws.session().client("apigatewaymanagementapi", endpoint_url=management_url, config=config)

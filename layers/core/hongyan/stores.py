@@ -16,14 +16,27 @@ if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
 _LOCK_WAIT_SECONDS = 5
+_ANSWER_SECONDS = 8  # below every function's own limit
+
+
+class IamUser(BaseModel):
+    """As whom, and where, IAM lets functions into the cache. For the database, its URL says both."""
+
+    cache_name: str
+    cache_user: str
 
 
 class StoreAddresses(BaseModel):
-    """The secret that the template keeps: three URLs, credentials included."""
+    """The secret that the template keeps: three URLs.
+
+    Either they hold user and password of each store, or ``iam`` is there and everybody signs in by IAM
+    (:mod:`hongyan.iam`): in AWS, with the stores that the template makes.
+    """
 
     database_url: str
     redis_url: str
     opensearch_url: str
+    iam: IamUser | None = None
 
 
 @cache
@@ -35,13 +48,23 @@ def addresses() -> StoreAddresses:
 
 @cache
 def engine() -> sqlalchemy.Engine:
-    """Return the engine of the database.
+    """Return the engine of the database, for its user who may read and write rows and nothing else."""
+    return open_database(addresses().database_url, answer_seconds=_ANSWER_SECONDS)
+
+
+def open_database(url: str, *, answer_seconds: int) -> sqlalchemy.Engine:
+    """Return an engine for the user of a URL.
 
     An environment serves one event at a time, so one connection is enough. ``pool_pre_ping`` finds the connection that
-    died with a restarted server before a statement is lost on it. The time-outs are below those of every function.
+    died with a restarted server before a statement is lost on it.
+
+    Args:
+        url: the database and its user, with a password if one does not sign in by IAM.
+        answer_seconds: how long to wait for the answer to a statement.
+
     """
-    return sqlalchemy.create_engine(
-        addresses().database_url,
+    engine = sqlalchemy.create_engine(
+        url,
         isolation_level="READ COMMITTED",
         pool_size=1,
         max_overflow=1,
@@ -49,11 +72,16 @@ def engine() -> sqlalchemy.Engine:
         hide_parameters=True,  # a statement that fails is logged: its phones and hashes are not
         connect_args={
             "connect_timeout": 3,
-            "read_timeout": 8,
-            "write_timeout": 8,
+            "read_timeout": answer_seconds,
+            "write_timeout": answer_seconds,
             "init_command": f"SET SESSION innodb_lock_wait_timeout = {_LOCK_WAIT_SECONDS}",
         },
     )
+    if addresses().iam is not None:
+        from hongyan import iam  # noqa: PLC0415  # nobody else needs it
+
+        iam.sign_in_to_database(engine)
+    return engine
 
 
 @cache
@@ -61,6 +89,7 @@ def cache_client() -> "redis.Redis":
     """Return the client of Redis. It answers or fails within about a second: everything in it can be done without."""
     return redis.Redis.from_url(
         addresses().redis_url,
+        credential_provider=_cache_credentials(),
         decode_responses=True,
         socket_connect_timeout=0.5,
         socket_timeout=1.0,
@@ -74,4 +103,18 @@ def search_client() -> "OpenSearch":
     """Return the client of OpenSearch, imported where it is used: its import costs a cold start 0.2 s."""
     from opensearchpy import OpenSearch  # noqa: PLC0415  # as said above
 
-    return OpenSearch(hosts=[addresses().opensearch_url], timeout=2, max_retries=0)
+    signature = None
+    if addresses().iam is not None:
+        from hongyan import iam  # noqa: PLC0415  # as above
+
+        signature = iam.search_signature()
+    return OpenSearch(hosts=[addresses().opensearch_url], http_auth=signature, timeout=2, max_retries=0)
+
+
+def _cache_credentials() -> redis.CredentialProvider | None:
+    user = addresses().iam
+    if user is None:
+        return None
+    from hongyan import iam  # noqa: PLC0415  # as above
+
+    return iam.CacheCredentials(user.cache_name, user.cache_user)

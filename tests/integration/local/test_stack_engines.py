@@ -59,7 +59,7 @@ def command(*arguments: str, home: Path, **environment: str) -> subprocess.Compl
 
 
 def select(stack: Stack, statement: str) -> object:
-    engine = sa.create_engine(stack.database_url)
+    engine = sa.create_engine(stack.database_owner_url)
     with engine.connect() as connection:
         row = connection.execute(sa.text(statement)).one()
     engine.dispose()
@@ -67,7 +67,7 @@ def select(stack: Stack, statement: str) -> object:
 
 
 def execute(stack: Stack, statement: str) -> None:
-    engine = sa.create_engine(stack.database_url)
+    engine = sa.create_engine(stack.database_owner_url)
     with engine.begin() as connection:
         connection.execute(sa.text(statement))
     engine.dispose()
@@ -97,9 +97,9 @@ def test_the_database_is_utf8mb4_and_read_committed(shared: Stack) -> None:
 
 
 def test_the_database_refuses_everybody_without_its_password(shared: Stack) -> None:
-    port = sa.make_url(shared.database_url).port
+    port = sa.make_url(shared.database_owner_url).port
     assert port is not None
-    for user in ("root", "hongyan", ""):
+    for user in ("root", "hongyan", "hongyan_functions", ""):
         with pytest.raises(pymysql.OperationalError, match="Access denied"):
             pymysql.connect(host="127.0.0.1", port=port, user=user, password="")
 
@@ -122,7 +122,7 @@ def test_every_file_with_a_password_is_readable_by_its_owner_alone(folder: Path)
 
 @pytest.mark.usefixtures("shared")
 def test_no_password_is_on_a_command_line(folder: Path) -> None:
-    secrets = (Home(folder).secret("mariadb"), Home(folder).secret("redis"))
+    secrets = [Home(folder).secret(name) for name in ("mariadb", "mariadb-functions", "redis")]
     lines = [Path(f"/proc/{pid}/cmdline").read_text() for pid in service_pids(folder).values()]
     assert not [line for line in lines if any(secret in line for secret in secrets)]
 
@@ -130,18 +130,18 @@ def test_no_password_is_on_a_command_line(folder: Path) -> None:
 def test_redis_restarted_empty_has_forgotten_everything_and_keeps_its_address(shared: Stack) -> None:
     address = shared.redis_url
     with redis.Redis.from_url(address) as client:
-        client.set("greeting", "hello")
+        client.set("hongyan:greeting", "hello")
     shared.restart("redis", empty=True)
     assert shared.redis_url == address
     with redis.Redis.from_url(address) as client:
-        assert client.get("greeting") is None
+        assert client.get("hongyan:greeting") is None
 
 
 def test_redis_restarted_keeps_what_it_was_told(shared: Stack) -> None:
     with redis.Redis.from_url(shared.redis_url) as client:
-        client.set("greeting", "hello")
+        client.set("hongyan:greeting", "hello")
         shared.restart("redis")
-        assert client.get("greeting") == b"hello"
+        assert client.get("hongyan:greeting") == b"hello"
 
 
 def test_mariadb_restarted_keeps_its_rows(shared: Stack) -> None:

@@ -13,6 +13,7 @@ from hongyan.clock import now
 from hongyan.events import ConversationAudience, event
 from hongyan.tables import outbox as outbox_table
 
+from tests.support.cache import lose_cache
 from tests.support.deployment import Deployment
 from tests.support.gateway import LambdaContext, request
 from tests.support.people import Person
@@ -182,7 +183,7 @@ def test_while_redis_is_away_nothing_is_taken_from_the_queue(
 def test_a_connection_that_redis_forgot_registers_with_its_next_frame(pair: Pair, deployment: Deployment) -> None:
     alice, bob, conversation = pair
     at_bob = bob.connect()
-    stores.cache_client().flushall()
+    lose_cache()
     alice.say(conversation, "missed")
     deployment.push()
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
-from hongyan import stores
 from hongyan.ids import new_id
 
 from functions.message import message_index
 from functions.message.search_repository import Readable
+from tests.support.cache import lose_cache
 from tests.support.deployment import Deployment
 from tests.support.gateway import LambdaContext
 from tests.support.people import Person
@@ -234,7 +234,7 @@ def test_messages_are_found_by_what_others_would_type(
     asking: tuple[Person, dict[str, str]], asked: str, first: list[str], absent: list[str]
 ) -> None:
     bob, names = asking
-    stores.cache_client().flushdb()  # which counts how often somebody searches
+    lose_cache()  # which counts how often somebody searches
 
     answer = bob.get(f"/v1/messages/search?limit=100&q={quote(asked)}")
 
@@ -256,7 +256,7 @@ def test_the_engine_finds_nothing_that_has_no_highlight(asking: tuple[Person, di
     place = Readable(conversation, 0, None)
 
     for asked, _, _ in TABLE:
-        stores.cache_client().flushdb()
+        lose_cache()
         wanted = message_index.Wanted(asked, "relevance")
         hits = [hit.id for hit in message_index.search(wanted, [place], None, 100)]
         shown = bob.get(f"/v1/messages/search?limit=100&q={quote(asked)}").json["items"]

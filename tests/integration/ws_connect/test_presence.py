@@ -14,6 +14,7 @@ from hongyan.tables import users
 from sqlalchemy.exc import OperationalError
 
 from functions.ws_connect import sweep
+from tests.support.cache import lose_cache
 from tests.support.deployment import Deployment
 from tests.support.gateway import Socket
 from tests.support.people import Person
@@ -167,7 +168,7 @@ def test_a_friend_hears_again_of_who_comes_back_after_redis_was_emptied(person: 
     alice.befriend(bob)
     screen, socket = bob.connect(), alice.connect()
     deployment.push()
-    stores.cache_client().flushdb()
+    lose_cache()
     assert friend_of(bob)["online"] is False
 
     screen.send(action="ping", id="1")
@@ -276,7 +277,7 @@ def test_who_went_while_redis_was_lost_is_found_once_it_knows_again_who_is_there
     alice.befriend(bob)
     screen, socket = bob.connect(), alice.connect()
     deployment.push()
-    stores.cache_client().flushdb()
+    lose_cache()
     socket.die()
 
     presence.settle_absent()

@@ -1,5 +1,6 @@
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CountDownLatch;
@@ -8,16 +9,28 @@ import org.opensearch.common.settings.Settings;
 import org.opensearch.env.Environment;
 import org.opensearch.node.InternalSettingsPreparer;
 import org.opensearch.node.Node;
+import org.opensearch.plugins.Plugin;
 import org.opensearch.transport.Netty4Plugin;
 
-/** One OpenSearch node on 127.0.0.1, without security: {@code OpenSearchNode <folder> <port>}. SIGTERM ends it. */
+/**
+ * One OpenSearch node on 127.0.0.1: {@code OpenSearchNode <folder> <port> [<configuration>]}. SIGTERM ends it.
+ *
+ * <p>Everybody may do everything there, unless the security plugin is configured, in a folder as OpenSearch has it.
+ */
 public final class OpenSearchNode extends Node {
-    private OpenSearchNode(Environment environment) {
-        super(environment, List.of(Netty4Plugin.class, CommonAnalysisPlugin.class), true);
+    private OpenSearchNode(Environment environment, List<Class<? extends Plugin>> plugins) {
+        super(environment, plugins, true);
     }
 
     public static void main(String[] arguments) throws Exception {
         Path home = Path.of(arguments[0]);
+        Path configuration = null;
+        List<Class<? extends Plugin>> plugins = new ArrayList<>(List.of(Netty4Plugin.class, CommonAnalysisPlugin.class));
+        if (arguments.length > 2) {
+            configuration = Path.of(arguments[2]);
+            // By name, as it is on the class path only then.
+            plugins.add(Class.forName("org.opensearch.security.OpenSearchSecurityPlugin").asSubclass(Plugin.class));
+        }
         Settings settings = Settings.builder()
                 .put("cluster.name", "hongyan-tests")
                 .put("node.name", "hongyan-tests")
@@ -31,8 +44,8 @@ public final class OpenSearchNode extends Node {
                 .put("cluster.routing.allocation.disk.threshold_enabled", false) // a full disk is the developer's affair
                 .build();
         Environment environment = InternalSettingsPreparer.prepareEnvironment(
-                settings, Map.of(), null, () -> "hongyan-tests");
-        OpenSearchNode node = new OpenSearchNode(environment);
+                settings, Map.of(), configuration, () -> "hongyan-tests");
+        OpenSearchNode node = new OpenSearchNode(environment, plugins);
         Runtime.getRuntime().addShutdownHook(new Thread(() -> {
             try {
                 node.close();
