@@ -138,6 +138,6 @@ async def test_the_functions_log_no_secret(stack: Stack, join: Join) -> None:
 
     logged = "\n".join(stack.function_logs())
 
-    assert "request_id" in logged
+    assert "correlation_id" in logged
     for secret in (PASSWORD, session.access_token, session.refresh_token, ticket.ticket, stack.database_url):
         assert secret not in logged
