@@ -48,9 +48,9 @@ def engine() -> sqlalchemy.Engine:
         pool_pre_ping=True,
         hide_parameters=True,  # a statement that fails is logged: its phones and hashes are not
         connect_args={
-            "connect_timeout": 3,
-            "read_timeout": 8,
-            "write_timeout": 8,
+            "connect_timeout": 2,
+            "read_timeout": 7,
+            "write_timeout": 7,
             "init_command": f"SET SESSION innodb_lock_wait_timeout = {_LOCK_WAIT_SECONDS}",
         },
     )
