@@ -45,6 +45,7 @@ def engine() -> sqlalchemy.Engine:
         isolation_level="READ COMMITTED",
         pool_size=1,
         max_overflow=1,
+        pool_timeout=5,  # for threads that take turns: as all else, below every function's own
         pool_pre_ping=True,
         hide_parameters=True,  # a statement that fails is logged: its phones and hashes are not
         connect_args={
