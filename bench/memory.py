@@ -138,12 +138,13 @@ class _World:
         async with self.http() as http, self.http(self.bob) as bob:
             await make_accounts(self.rest_url, f"more-{uuid4().hex[:8]}", 5)
             await self._people(http)
+            await self._files(http)
+            await self._voice(http)
             ticket = await self.ok(bob, "POST", "/v1/ws-tickets")
-            async with connect(f"{ticket['url']}?ticket={ticket['ticket']}", max_size=None) as socket:
-                await self._talk(http, messages)
+            address = f"{ticket['url']}?ticket={ticket['ticket']}"
+            async with connect(address, max_size=None, max_queue=None, ping_interval=None) as socket:
                 await self._frames(socket, messages // 20)
-                await self._files(http)
-                await self._voice(http)
+                await self._talk(http, messages)
             await self._read(http)
             await self._scheduled(http)
 
