@@ -39,7 +39,7 @@ test-opensearch: bootstrap ## Run the tests of searching on a real OpenSearch (a
 check: bootstrap ## Lint, types, import contracts, template and API drift, then every test
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy --strict $(wildcard functions layers/core/hongyan migrations local clients/python/hongyan_client bench tests)
+	.venv/bin/mypy --strict $(wildcard functions layers/audio layers/core/hongyan migrations local clients/python/hongyan_client bench tests)
 	.venv/bin/lint-imports
 	.venv/bin/cfn-lint template.yaml stores.yaml
 	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .local/venv/sam/bin/sam validate --lint
@@ -52,9 +52,10 @@ bench: bootstrap ## Measure the local stack
 openapi: bootstrap ## Write docs/openapi.json anew from the code
 	.venv/bin/python -m tests.contract.openapi
 
-build: bootstrap ## Build the functions and layers for AWS
+build: bootstrap ## Build the functions and layers for AWS, and check how large they are
 	PATH="$(CURDIR)/.venv/bin:$$PATH" SAM_CLI_TELEMETRY=0 LAYER_PIP_FLAGS="$(AWS_LAYER_PIP_FLAGS)" \
 		.local/venv/sam/bin/sam build --parallel
+	.venv/bin/python -m local.packages .aws-sam/build
 
 clean: ## Remove the local stack's data, logs and builds
 	@! .venv/bin/python -m local status >/dev/null 2>&1 || .venv/bin/python -m local down

@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bench import cold_start, crowds, groups, history, sync
+from bench import cold_start, crowds, groups, history, memory, sync
 from bench.people import Account, befriend, make_accounts, socket_address
 from local.stack import Stack
 from tests.support.deployment import Deployment
@@ -33,12 +33,13 @@ def main() -> None:
         prefix = f"bench-{int(time.time())}"
         sequential(stack, rest_url, f"{prefix}-s")
         burst(rest_url, f"{prefix}-b")
+        memory.report(stack)
     with groups.in_one_process() as deployment:
         group_operations(deployment)
         syncs(deployment)
         crowds.report(deployment)
         history.report(deployment)
-    cold_starts()
+    cold_start.report()
 
 
 def group_operations(deployment: Deployment) -> None:
@@ -117,15 +118,6 @@ def burst(rest_url: str, prefix: str) -> None:
         f"| {len({m['id'] for m in sent} & set(received['arrived']))} "
         f"| {'yes' if received['complete'] else 'no'} | {received['out_of_order']} |"
     )
-
-
-def cold_starts() -> None:
-    """Each function's import and init, beside the bare imports of its libraries."""
-    print("\n## Cold start: import and init, in fresh interpreters in turn\n")
-    print("| function | function ms | its bare libraries ms | ratio |\n|---|---|---|---|")
-    for module in cold_start.FUNCTIONS:
-        measured = cold_start.measure(module)
-        print(f"| {module} | {measured.function_ms:.0f} | {measured.libraries_ms:.0f} | {measured.ratio:.2f} |")
 
 
 def _exchange(

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from hongyan.clock import now
-from hongyan.observability import logger
+from hongyan.observability import SCHEDULE, logger
 from hongyan.unit_of_work import read
 
 from functions.file import removal, repository
@@ -18,7 +18,7 @@ _PAGE = 100
 _STOP_AT_REMAINING_MS = 20_000
 
 
-@logger.inject_lambda_context(clear_state=True)
+@logger.inject_lambda_context(clear_state=True, correlation_id_path=SCHEDULE)
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001  # Lambda's signature
     """Remove until nothing is left or time is short, and return how many files were removed."""
     removed, after_id = 0, ""

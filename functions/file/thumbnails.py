@@ -12,7 +12,7 @@ from urllib.parse import unquote_plus
 from hongyan import files, findings, links
 from hongyan.batches import PartialItemFailureResponse, SQSRecord, settle_each
 from hongyan.errors import FileTypeWrong, PictureTooLarge, PictureUnreadable
-from hongyan.observability import logger
+from hongyan.observability import follow, logger
 from hongyan.unit_of_work import perform, read
 
 from functions.file import pictures, repository, storage
@@ -30,6 +30,8 @@ def handler(event: dict[str, Any], context: Any) -> PartialItemFailureResponse: 
 def _settle(record: SQSRecord) -> None:
     # S3 tells once of itself, by a message without records, when it is connected to a queue.
     for told in json.loads(record.body).get("Records", []):
+        # The client stored it by a request to S3 itself.
+        follow(told.get("responseElements", {}).get("x-amz-request-id"))
         _make(unquote_plus(told["s3"]["object"]["key"]).removeprefix("image/"))
 
 

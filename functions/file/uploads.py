@@ -19,6 +19,7 @@ from hongyan.errors import (
     UploadIncomplete,
 )
 from hongyan.ids import new_id
+from hongyan.observability import correlation_id
 from hongyan.unit_of_work import UnitOfWork, perform, read
 
 from functions.file import inspection, repository, storage
@@ -35,6 +36,9 @@ VERIFIED_AT_ONCE = 64 * MIB
 
 # Then whoever put it on the queue may have died before.
 VERIFIED_WITHIN = timedelta(minutes=15)
+
+# The attribute of what is put on the queue that tells by whose request it is there.
+CAUSE = "correlation_id"
 
 AVATAR_SIDE = 512
 
@@ -280,7 +284,12 @@ def _complete_parts(row: Row, key: str, parts: list[CompletedPart] | None) -> No
 
 def _verify_later(row: Row) -> Row:
     perform(lambda unit: repository.update(unit.connection, row.id, verifying_since=now()))
-    aws.sqs().send_message(QueueUrl=settings().file_verify_queue_url, MessageBody=row.id)
+    cause = correlation_id()
+    aws.sqs().send_message(
+        QueueUrl=settings().file_verify_queue_url,
+        MessageBody=row.id,
+        MessageAttributes={} if cause is None else {CAUSE: {"DataType": "String", "StringValue": cause}},
+    )
     return find_own(row.owner_id, row.id)
 
 

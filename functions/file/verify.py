@@ -5,7 +5,7 @@ from typing import Any
 from hongyan import files
 from hongyan.batches import PartialItemFailureResponse, SQSRecord, settle_each
 from hongyan.errors import FileNotFound
-from hongyan.observability import logger
+from hongyan.observability import follow, logger
 from hongyan.unit_of_work import read
 
 from functions.file import inspection, repository, storage, uploads
@@ -18,6 +18,8 @@ def handler(event: dict[str, Any], context: Any) -> PartialItemFailureResponse: 
 
 
 def _verify(record: SQSRecord) -> None:
+    cause = record.message_attributes[uploads.CAUSE]
+    follow(None if cause is None else cause.string_value)
     rows = read(lambda connection: repository.find(connection, [record.body]))
     if not rows or not files.is_there(rows[0]) or rows[0].verifying_since is None:
         return

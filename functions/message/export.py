@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from hongyan import aws, timeline
 from hongyan.clock import Timestamp
 from hongyan.friends import show_friends
-from hongyan.observability import logger
+from hongyan.observability import SCHEDULE, logger
 from hongyan.schemas import Blocked, Friend, Message
 from hongyan.settings import settings
 from hongyan.unit_of_work import perform, read
@@ -93,7 +93,7 @@ class Upload(io.RawIOBase):
         self._buffer.clear()
 
 
-@logger.inject_lambda_context(clear_state=True)
+@logger.inject_lambda_context(clear_state=True, correlation_id_path=SCHEDULE)
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001  # Lambda's signature
     """Make archives while there are any to make and time is left, and return how many."""
     made = 0

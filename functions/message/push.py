@@ -11,7 +11,7 @@ from hongyan.clock import now
 from hongyan.connections import Connection
 from hongyan.events import ConnectionAudience, Event, Identity, SessionAudience
 from hongyan.failures import is_store_out_of_reach
-from hongyan.observability import logger
+from hongyan.observability import follow, logger
 from hongyan.unit_of_work import read
 from pydantic import TypeAdapter, ValidationError
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_random_exponential
@@ -34,10 +34,13 @@ _RIDE_OUT_SECONDS = 4
 def handler(event: SqsEvent, context: Any) -> PartialItemFailureResponse:  # noqa: ARG001  # Lambda's signature
     """Deliver a batch together, then answer for each record alone: what failed comes again, what did not is done."""
     events = {record["messageId"]: _parse(record) for record in event["Records"]}
-    undelivered = _push_or_give_back([e for parsed in events.values() for e in parsed])
+    together = [e for parsed in events.values() for e in parsed]
+    follow(*(e.correlation_id for e in together))
+    undelivered = _push_or_give_back(together)
 
     def settle(record: SQSRecord) -> None:
         parsed = events[record.message_id]
+        follow(*(e.correlation_id for e in parsed))
         if not parsed:
             raise ValueError(f"record {record.message_id} holds no events")
         if failed := [e.event_id for e in parsed if e.identity in undelivered]:

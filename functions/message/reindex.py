@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from hongyan.observability import logger
+from hongyan.observability import SCHEDULE, logger
 from hongyan.reindexing import Walk, make_anew
 from hongyan.schemas import Message
 
@@ -17,7 +17,7 @@ from functions.message import message_index, search_repository
 PAGE = 1_000
 
 
-@logger.inject_lambda_context(clear_state=True)
+@logger.inject_lambda_context(clear_state=True, correlation_id_path=SCHEDULE)
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001  # Lambda's signature
     """Make the index anew if asked to or needed, one caller at a time, and return how many messages were read.
 

@@ -12,7 +12,7 @@ from typing import Any
 from hongyan import files
 from hongyan.clock import now
 from hongyan.events import UsersAudience, event
-from hongyan.observability import logger
+from hongyan.observability import SCHEDULE, logger
 from hongyan.settings import settings
 from hongyan.unit_of_work import UnitOfWork, perform, read
 
@@ -25,7 +25,7 @@ _CONVERSATIONS = 200
 _STOP_AT_REMAINING_MS = 20_000
 
 
-@logger.inject_lambda_context(clear_state=True)
+@logger.inject_lambda_context(clear_state=True, correlation_id_path=SCHEDULE)
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001  # Lambda's signature
     """Delete until nothing is too old or time is short, and return how many messages were emptied."""
     days = settings().message_retention_days

@@ -3,13 +3,13 @@
 from typing import Any
 
 from hongyan import outbox
-from hongyan.observability import logger
+from hongyan.observability import SCHEDULE, logger
 
 # Leaves time to finish the last batch before the function's own time-out.
 _STOP_AT_REMAINING_MS = 10_000
 
 
-@logger.inject_lambda_context(clear_state=True)
+@logger.inject_lambda_context(clear_state=True, correlation_id_path=SCHEDULE)
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001  # Lambda's signature
     """Publish until nothing is left behind or time is short, and return how many events the topic took."""
     announced = 0

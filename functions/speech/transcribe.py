@@ -18,7 +18,7 @@ from hongyan.errors import (
     UnsupportedAudio,
 )
 from hongyan.events import Event
-from hongyan.observability import logger
+from hongyan.observability import follow, logger
 from hongyan.unit_of_work import perform, read
 
 from functions.speech import recognition, recordings, samples
@@ -46,7 +46,9 @@ def handler(event: dict[str, Any], context: Any) -> PartialItemFailureResponse: 
 
 
 def _settle(record: SQSRecord) -> None:
-    for conversation_id, seq in Event.model_validate_json(record.body).references():
+    event = Event.model_validate_json(record.body)
+    follow(event.correlation_id)
+    for conversation_id, seq in event.references():
         voice = _find(conversation_id, seq)
         if voice is not None:
             transcribe(voice, recognition.recognizer())

@@ -5,12 +5,12 @@ from typing import Any
 from hongyan import sessions
 from hongyan.catalogue import language_of
 from hongyan.errors import TokenInvalid
-from hongyan.observability import logger
+from hongyan.observability import REQUEST, logger
 
 LambdaEvent = dict[str, Any]
 
 
-@logger.inject_lambda_context(clear_state=True)
+@logger.inject_lambda_context(clear_state=True, correlation_id_path=REQUEST)
 def handler(event: LambdaEvent, context: Any) -> dict[str, Any]:  # noqa: ARG001  # Lambda's signature
     """Allow the whole API to a live token, and deny it to anything else.
 

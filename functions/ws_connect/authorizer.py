@@ -4,7 +4,7 @@ from typing import Any
 
 from hongyan import sessions, tickets
 from hongyan.catalogue import language_of
-from hongyan.observability import logger
+from hongyan.observability import REQUEST, logger
 from hongyan.sessions import Principal
 
 LambdaEvent = dict[str, Any]
@@ -17,7 +17,7 @@ class UnauthorizedError(Exception):
         super().__init__("Unauthorized")
 
 
-@logger.inject_lambda_context(clear_state=True)
+@logger.inject_lambda_context(clear_state=True, correlation_id_path=REQUEST)
 def handler(event: LambdaEvent, context: Any) -> dict[str, Any]:  # noqa: ARG001  # Lambda's signature
     """Allow the connection and keep who opened it: every later frame comes with this context."""
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}

@@ -5,12 +5,12 @@ from typing import Any
 import redis
 from hongyan import connections, presence
 from hongyan.connections import Connection
-from hongyan.observability import logger
+from hongyan.observability import REQUEST, logger
 from hongyan.schemas import RequestBody
 from hongyan.sockets import Answer, Frame, LambdaEvent, handle_frame, principal_of
 
 
-@logger.inject_lambda_context(clear_state=True)
+@logger.inject_lambda_context(clear_state=True, correlation_id_path=REQUEST)
 def connect(event: LambdaEvent, context: Any) -> dict[str, Any]:  # noqa: ARG001  # Lambda's signature
     """Register the connection. With Redis out of reach it opens all the same: its next frame registers it."""
     connection_id = event["requestContext"]["connectionId"]
@@ -21,7 +21,7 @@ def connect(event: LambdaEvent, context: Any) -> dict[str, Any]:  # noqa: ARG001
     return {"statusCode": 200}
 
 
-@logger.inject_lambda_context(clear_state=True)
+@logger.inject_lambda_context(clear_state=True, correlation_id_path=REQUEST)
 def disconnect(event: LambdaEvent, context: Any) -> dict[str, Any]:  # noqa: ARG001
     """Forget the connection. One that stays listed because Redis is out of reach goes with its first 410."""
     principal = principal_of(event)
@@ -33,7 +33,7 @@ def disconnect(event: LambdaEvent, context: Any) -> dict[str, Any]:  # noqa: ARG
     return {"statusCode": 200}
 
 
-@logger.inject_lambda_context(clear_state=True)
+@logger.inject_lambda_context(clear_state=True, correlation_id_path=REQUEST)
 def frame(event: LambdaEvent, context: Any) -> dict[str, Any]:  # noqa: ARG001
     """Answer `ping`, and everything that no other route takes."""
     return handle_frame(event, {"ping": _pong})

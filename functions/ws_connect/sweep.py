@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from hongyan import connections, management, presence
 from hongyan.connections import Connection
 from hongyan.management import CALLS_AT_ONCE
-from hongyan.observability import logger
+from hongyan.observability import SCHEDULE, logger
 from hongyan.sessions import Principal
 
 # Together below 15 s, within which presence is right: silent so long, found at the next round, asked after.
@@ -28,7 +28,7 @@ _AT_ONCE = 500
 _pool = ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="probe")
 
 
-@logger.inject_lambda_context(clear_state=True)
+@logger.inject_lambda_context(clear_state=True, correlation_id_path=SCHEDULE)
 def handler(event: dict[str, Any], context: Any) -> None:  # noqa: ARG001  # Lambda's signature
     """Go round for a minute.
 

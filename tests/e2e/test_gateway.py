@@ -1,5 +1,6 @@
 """What only the deployed gateway decides: who is let in, and how it says no."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -11,7 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from local.stack import Stack
 from tests.contract.frames import check_server_frame
 from tests.e2e.conftest import Join
-from tests.e2e.people import PASSWORD
+from tests.e2e.people import PASSWORD, PATIENCE_SECONDS
 
 
 def problem(answer: httpx.Response) -> str:
@@ -138,6 +139,34 @@ async def test_the_functions_log_no_secret(stack: Stack, join: Join) -> None:
 
     logged = "\n".join(stack.function_logs())
 
-    assert "request_id" in logged
+    assert "correlation_id" in logged
     for secret in (PASSWORD, session.access_token, session.refresh_token, ticket.ticket, stack.database_url):
         assert secret not in logged
+
+
+async def test_one_id_follows_a_message_from_the_request_to_the_push_and_the_index(
+    stack: Stack, http: httpx.AsyncClient, join: Join
+) -> None:
+    alice, bob = await join("alice"), await join("bob")
+    conversation = await alice.befriend(bob)
+    token = (await alice.client.refresh()).access_token
+
+    answer = await http.post(
+        f"/v1/conversations/{conversation}/messages",
+        headers={"Authorization": f"Bearer {token}"},
+        json={"client_id": "followed", "type": "text", "content": {"text": "hello"}},
+    )
+    request_id = answer.headers["X-Request-Id"]
+
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        expected = {"MessageApi", "MessagePush", "MessageIndex"}
+        while not expected <= await _functions_that_logged(stack, request_id):  # noqa: ASYNC110  # logs are only read
+            await asyncio.sleep(0.2)
+
+
+async def _functions_that_logged(stack: Stack, correlation_id: str) -> set[str]:
+    """Return whose lines bear an id, by the names that the template gives them, without `Function`."""
+    lines = [line for line in await asyncio.to_thread(stack.function_logs) if correlation_id in line]
+    logged = [json.loads(line) for line in lines if line.startswith("{")]
+    names = [line["function_name"] for line in logged if line.get("correlation_id") == correlation_id]
+    return {name.removeprefix("hongyan-").partition("Function")[0] for name in names}

@@ -66,7 +66,11 @@ class Consumer:
     def _receive(self, at_most: int) -> Iterator[list[dict[str, Any]]]:
         for _ in range(at_most):
             answer = self._sqs.receive_message(
-                QueueUrl=self.queue_url, MaxNumberOfMessages=self._batch_size, WaitTimeSeconds=0, VisibilityTimeout=600
+                QueueUrl=self.queue_url,
+                MaxNumberOfMessages=self._batch_size,
+                WaitTimeSeconds=0,
+                VisibilityTimeout=600,
+                MessageAttributeNames=["All"],
             )
             if not (messages := answer.get("Messages")):
                 return
@@ -76,7 +80,10 @@ class Consumer:
                     "receiptHandle": message["ReceiptHandle"],
                     "body": message["Body"],
                     "attributes": {},
-                    "messageAttributes": {},
+                    "messageAttributes": {
+                        name: {"stringValue": value["StringValue"], "dataType": value["DataType"]}
+                        for name, value in message.get("MessageAttributes", {}).items()
+                    },
                     "eventSource": "aws:sqs",
                     "eventSourceARN": f"arn:aws:sqs:{_REGION}:123456789012:queue",
                 }

@@ -66,8 +66,9 @@ _FIRST_DELAY_SECONDS = 0.25
 _LONGEST_DELAY_SECONDS = 8.0
 # What a server asks to wait beyond this is the caller's decision.
 _LONGEST_RETRY_AFTER_SECONDS = 30.0
-# API Gateway ends a call after 29 s; a little more, so that its answer is heard.
-_TIMEOUT = httpx.Timeout(35.0, connect=10.0)
+# API Gateway ends a call after 29 s, before which the authorizer may take its 15: a little more, so that its answer is
+# heard.
+_TIMEOUT = httpx.Timeout(45.0, connect=10.0)
 _PAGE = 100
 _TOO_MANY = 429
 _AWAY = {502, 503, 504}

@@ -81,8 +81,10 @@ class Pace:
 
     open_timeout: float = 30.0
     """For the first connection to stand, with all its tries."""
-    answer_timeout: float = 10.0
-    """For the answer to one frame; the connection is taken for dead when a ping has none."""
+    answer_timeout: float = 25.0
+    """For the answer to one frame: a little more than the 20 s after which the gateway gives one itself."""
+    pong_timeout: float = 10.0
+    """For the answer to a ping; without it the connection is taken for dead. Nothing depends on what it asked for."""
     give_up: float = 120.0
     """For a message or a reading to be acknowledged, over as many connections as it takes."""
     first_delay: float = 1.0
@@ -330,7 +332,7 @@ class Live:
             task.cancel()
             task.add_done_callback(_retrieve)
 
-    async def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+    async def _ask(self, request: dict[str, Any], within: float | None = None) -> dict[str, Any]:
         """Send one frame and return the ``data`` of its answer. Raises ApiError, TimeoutError, _Broken."""
         socket = self._socket
         if socket is None:
@@ -339,7 +341,7 @@ class Live:
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._answers[frame_id] = answer
         try:
-            async with asyncio.timeout(self._pace.answer_timeout):
+            async with asyncio.timeout(within or self._pace.answer_timeout):
                 await socket.send(_encode(request | {"id": frame_id}))
                 return await answer
         except ConnectionClosed as error:
@@ -348,7 +350,7 @@ class Live:
             del self._answers[frame_id]
 
     async def _ping(self) -> None:
-        pong = await self._ask({"action": "ping"})
+        pong = await self._ask({"action": "ping"}, self._pace.pong_timeout)
         if pong.get("resync"):
             logger.info("the server had forgotten this connection")
             self._catch_up_from_list()

@@ -28,7 +28,15 @@ from hongyan_client.events import ConnectionLost, ConnectionRestored, LiveEvent,
 from stand_in import CONVERSATION, StandIn, event_of, problem, profile
 
 # Seconds; the product's own are for real networks.
-PACE = Pace(open_timeout=5, answer_timeout=0.3, give_up=10, first_delay=0.05, longest_delay=0.2, gap_grace=0.01)
+PACE = Pace(
+    open_timeout=5,
+    answer_timeout=0.3,
+    pong_timeout=0.3,
+    give_up=10,
+    first_delay=0.05,
+    longest_delay=0.2,
+    gap_grace=0.01,
+)
 PATIENCE = 5.0
 READ = {"conversation_id": CONVERSATION, "user_id": "id-bob", "seq": 1}
 
@@ -307,7 +315,7 @@ async def test_a_frame_that_nobody_understands_disturbs_nothing(server: StandIn,
 async def test_a_message_without_acknowledgement_is_given_up_and_can_be_sent_again(
     server: StandIn, alice: HongyanClient
 ) -> None:
-    impatient = Pace(answer_timeout=0.1, give_up=0.3, first_delay=0.01, longest_delay=0.02)
+    impatient = Pace(answer_timeout=0.1, pong_timeout=0.1, give_up=0.3, first_delay=0.01, longest_delay=0.02)
     async with alice.live(pace=impatient) as live:
         server.answering.clear()
         with pytest.raises(NotAcknowledged) as given_up:

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
 
-# Below any function's own time-out, so that a dead service is an error and not a killed function.
-_TIMEOUTS = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
+# With its second try below any function's own time-out, so that a dead service is an error and not a killed function.
+_TIMEOUTS = Config(connect_timeout=1, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 2})
 # The older signature, which boto3 would take for links in some regions, is not accepted in newer ones (S3 guide).
 # A link to store something is signed with the checksum that it names, and no other of an empty body.
 _SIGNED_LINKS = _TIMEOUTS.merge(
     Config(
+        read_timeout=5,  # putting the parts of an object together takes a while
         signature_version="s3v4",
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from hongyan.clock import Timestamp, now
 from hongyan.ids import new_id
+from hongyan.observability import correlation_id
 from hongyan.schemas import Conversation, Message, MessageType
 
 EventType = Literal[
@@ -104,7 +105,8 @@ class Event(BaseModel):
 
     But a message is only referred to while the event is on its way: ``{"conversation_id", "seq"}``. Whoever consumes
     it reads the message as it is then: what was recalled is in no queue, and no late event shows an old state. Only
-    what type of message came is told beside it, for queues that want one type and no others.
+    what type of message came is told beside it, for queues that want one type and no others, and what caused the event,
+    for the logs.
     """
 
     event_id: str = Field(default_factory=new_id)
@@ -113,6 +115,7 @@ class Event(BaseModel):
     audience: Audience
     data: dict[str, Any]
     message_type: MessageType | None = None
+    correlation_id: str | None = None
 
     @property
     def attributes(self) -> dict[str, str]:
@@ -148,7 +151,7 @@ class Event(BaseModel):
 
     def shown(self) -> dict[str, Any]:
         """Return the event as clients see it: without what is there for queues."""
-        return self.model_dump(mode="json", exclude={"audience", "message_type"})
+        return self.model_dump(mode="json", exclude={"audience", "message_type", "correlation_id"})
 
 
 def event(
@@ -157,7 +160,12 @@ def event(
     **data: Any,
 ) -> Event:
     """Name a fact. Models among ``data`` are dumped as JSON."""
-    return Event(type=event_type, audience=audience, data={name: _json(value) for name, value in data.items()})
+    return Event(
+        type=event_type,
+        audience=audience,
+        data={name: _json(value) for name, value in data.items()},
+        correlation_id=correlation_id(),
+    )
 
 
 def _json(value: Any) -> Any:

@@ -41,6 +41,7 @@ def announce(events: Sequence[Event]) -> None:
         return
     try:
         taken = _publish(events)
+        logger.info("events are announced", event_ids=taken)
         if taken:
             with stores.engine().begin() as connection:
                 _forget(connection, taken)

@@ -26,7 +26,7 @@ Json = dict[str, Any]
 R = TypeVar("R")
 
 # A search is bound by the client's own time-out; these are waited for by nobody.
-_WRITE_SECONDS = 5
+_WRITE_SECONDS = 4
 _MANAGEMENT_SECONDS = 30
 
 # A filling that stood still for longer is not gone on with. Far less than the twelve hours for which the queues keep a

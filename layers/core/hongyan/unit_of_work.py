@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
 
 from hongyan import outbox, stores
 from hongyan.events import Event
@@ -13,6 +13,8 @@ from hongyan.events import Event
 T = TypeVar("T")
 
 _DEADLOCK, _LOCK_WAIT_TIMEOUT = 1213, 1205  # MySQL error numbers; both mean: roll back and try again
+# With the last try's own time-outs below that of functions. What was waited for in vain is not waited for again.
+_NO_NEW_TRY_AFTER_SECONDS = 3
 
 
 class UnitOfWork:
@@ -39,7 +41,7 @@ def perform(work: Callable[[UnitOfWork], T]) -> T:
     """
     for attempt in Retrying(
         retry=retry_if_exception(_is_lock_conflict),
-        stop=stop_after_attempt(4),
+        stop=stop_after_attempt(4) | stop_after_delay(_NO_NEW_TRY_AFTER_SECONDS),
         wait=wait_random_exponential(multiplier=0.01, max=0.2),
         reraise=True,
     ):

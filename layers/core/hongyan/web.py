@@ -28,7 +28,7 @@ from hongyan.errors import (
 )
 from hongyan.failures import problem_for
 from hongyan.ids import is_id
-from hongyan.observability import logger
+from hongyan.observability import REQUEST, logger
 from hongyan.sessions import Principal
 from hongyan.validation import field_errors
 
@@ -82,9 +82,8 @@ def lambda_handler(app: FastAPI) -> LambdaHandler:
     # Anything else Mangum would send as base64, which API Gateway decodes only for binary media types.
     mangum = Mangum(app, lifespan="off", text_mime_types=["application/json", "application/problem+json"])
 
-    @logger.inject_lambda_context(clear_state=True)
+    @logger.inject_lambda_context(clear_state=True, correlation_id_path=REQUEST)
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-        logger.append_keys(request_id=event["requestContext"]["requestId"])
         return mangum(event, context)
 
     return handler

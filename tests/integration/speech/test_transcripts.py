@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import boto3
 import pytest
 from hongyan import rate_limits, timeline
+from hongyan.observability import follow
 from hongyan.tables import outbox
 from hongyan.unit_of_work import read
 
@@ -106,6 +107,17 @@ def test_the_other_devices_are_told_by_message_updated(talk: Talk) -> None:
 
     [updated] = [event for event in socket.events if event["type"] == "message.updated"]
     assert updated["data"]["message"]["content"]["transcript"] == WORDS
+
+
+def test_what_caused_the_voice_message_caused_its_transcript(talk: Talk) -> None:
+    follow("request-of-the-voice")
+    talk.say()
+    follow()
+    talk.transcribe()
+
+    bodies = [json.loads(record["body"]) for record in talk.deployment.queued()]
+    [updated] = [body for body in bodies if body["type"] == "message.updated"]
+    assert updated["correlation_id"] == "request-of-the-voice"
 
 
 def test_sync_tells_it_to_who_was_away(talk: Talk) -> None:
