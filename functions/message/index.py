@@ -5,12 +5,15 @@ message's ``change_seq`` keeps an older reading from replacing a newer one.
 """
 
 from collections.abc import Collection
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
+from hongyan import metrics
 from hongyan.batches import PartialItemFailureResponse, SQSRecord, settle_each
 from hongyan.errors import SearchUnavailable
 from hongyan.events import Event, Reference
 from hongyan.ids import Id
+from hongyan.metrics import Metric
 from hongyan.observability import logger
 from hongyan.schemas import Seq
 from hongyan.unit_of_work import read
@@ -36,16 +39,25 @@ class _Changed(BaseModel):
     message: Which
 
 
+class _Change(NamedTuple):
+    """Which message changed, and when."""
+
+    which: Reference
+    at: datetime
+
+
 @logger.inject_lambda_context(clear_state=True)
+@metrics.emitted
 def handler(event: SqsEvent, context: Any) -> PartialItemFailureResponse:  # noqa: ARG001  # Lambda's signature
     """Index a batch together, then answer for each record alone: what failed comes again, what did not is done."""
-    changed = {record["messageId"]: which for record in event["Records"] if (which := _parse(record)) is not None}
-    unindexed = _index_or_give_back(set(changed.values()))
+    changes = {record["messageId"]: change for record in event["Records"] if (change := _parse(record)) is not None}
+    unindexed = _index_or_give_back({change.which for change in changes.values()})
 
     def settle(record: SQSRecord) -> None:
-        which = changed.get(record.message_id)
-        if which is None or which in unindexed:
+        change = changes.get(record.message_id)
+        if change is None or change.which in unindexed:
             raise NotIndexedError(record.message_id)
+        metrics.record_since(Metric.MESSAGE_INDEX_LAG, change.at)
 
     return settle_each(event, settle)
 
@@ -63,11 +75,11 @@ def _index_or_give_back(references: Collection[Reference]) -> Collection[Referen
     return {reference for reference, message in found.items() if message.id in refused}
 
 
-def _parse(record: dict[str, Any]) -> Reference | None:
+def _parse(record: dict[str, Any]) -> _Change | None:
     try:
         event = Event.model_validate_json(record["body"])
         which = _Changed.model_validate(event.data).message
     except ValidationError:
         logger.error("a record is not a change of a message", message_id=record["messageId"])
         return None
-    return Reference(which.conversation_id, which.seq)
+    return _Change(Reference(which.conversation_id, which.seq), event.at)

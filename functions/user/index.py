@@ -5,12 +5,15 @@ version keeps an older reading from replacing a newer one.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
+from hongyan import metrics
 from hongyan.batches import PartialItemFailureResponse, SQSRecord, settle_each
 from hongyan.errors import SearchUnavailable
 from hongyan.events import Event
 from hongyan.ids import Id
+from hongyan.metrics import Metric
 from hongyan.observability import logger
 from hongyan.unit_of_work import read
 from pydantic import BaseModel, ValidationError
@@ -34,16 +37,25 @@ class _Updated(BaseModel):
     user: Who
 
 
+class _Change(NamedTuple):
+    """Who changed, and when."""
+
+    user_id: str
+    at: datetime
+
+
 @logger.inject_lambda_context(clear_state=True)
+@metrics.emitted
 def handler(event: SqsEvent, context: Any) -> PartialItemFailureResponse:  # noqa: ARG001  # Lambda's signature
     """Index a batch together, then answer for each record alone: what failed comes again, what did not is done."""
-    user_ids = {record["messageId"]: user_id for record in event["Records"] if (user_id := _parse(record)) is not None}
-    unindexed = _index_or_give_back(sorted(set(user_ids.values())))
+    changes = {record["messageId"]: change for record in event["Records"] if (change := _parse(record)) is not None}
+    unindexed = _index_or_give_back(sorted({change.user_id for change in changes.values()}))
 
     def settle(record: SQSRecord) -> None:
-        user_id = user_ids.get(record.message_id)
-        if user_id is None or user_id in unindexed:
+        change = changes.get(record.message_id)
+        if change is None or change.user_id in unindexed:
             raise NotIndexedError(record.message_id)
+        metrics.record_since(Metric.PERSON_INDEX_LAG, change.at)
 
     return settle_each(event, settle)
 
@@ -57,10 +69,10 @@ def _index_or_give_back(user_ids: Sequence[str]) -> set[str]:
         return set(user_ids)
 
 
-def _parse(record: dict[str, Any]) -> str | None:
+def _parse(record: dict[str, Any]) -> _Change | None:
     try:
         event = Event.model_validate_json(record["body"])
-        return _Updated.model_validate(event.data).user.id
+        return _Change(_Updated.model_validate(event.data).user.id, event.at)
     except ValidationError:
         logger.error("a record is not a change of somebody", message_id=record["messageId"])
         return None

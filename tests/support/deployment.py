@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 import pytest
 import sqlalchemy as sa
-from hongyan import aws, discovery, rate_limits, settings, stores
+from hongyan import aws, discovery, metrics, rate_limits, settings, stores
 from hongyan.tables import metadata
 from moto import mock_aws
 
@@ -155,6 +155,7 @@ def deployed(engines: Stack, patch: pytest.MonkeyPatch) -> Iterator[Deployment]:
         _register("hongyan", management.url)
         _set(
             patch,
+            STACK_NAME="hongyan-test",
             STORES_SECRET_ARN=_secret("stores", addresses),
             SMS_SECRET_ARN=_secret("sms", engines.sms_account),
             SPEECH_SECRET_ARN=_secret("speech", engines.speech_account),
@@ -234,6 +235,7 @@ def _register(namespace: str, management_url: str) -> None:
 
 def _forget_environment() -> None:
     for made_once in (
+        metrics._emf,
         settings.settings,
         file_settings,
         stores.addresses,
