@@ -104,19 +104,23 @@ def deliver(outgoing: Mapping[Socket, Outgoing]) -> list[Socket]:
 
 
 def _measure(outgoing: Sequence[Outgoing], outcomes: Sequence[_Outcome]) -> None:
-    """Record what became of a batch. An event has one latency, that of its last socket, however large the group is."""
+    """Record what became of a batch.
+
+    An event has one latency, that of its last socket, however large the group is. A socket that is told by a retry has
+    none, as it was the socket that took its time.
+    """
     metrics.count(Metric.POSTS_TAKEN, sum(outcome.posts for outcome in outcomes))
     metrics.count(Metric.STALE_CONNECTIONS, sum(outcome.is_gone for outcome in outcomes))
     metrics.count(Metric.POSTS_PUT_OFF, sum(not outcome.is_settled for outcome in outcomes))
     told = [
-        (e, outcome.told_at)
+        (outcome.told_at, e, one.is_retry)
         for one, outcome in zip(outgoing, outcomes, strict=True)
         if outcome.told_at is not None
         for e in one.events
     ]
-    metrics.count(Metric.MESSAGES_DELIVERED, sum(e.type == "message.created" for e, _ in told))
-    told.sort(key=lambda each: each[1])
-    for e, last_told_at in {e.event_id: (e, told_at) for e, told_at in told}.values():
+    metrics.count(Metric.MESSAGES_DELIVERED, sum(e.type == "message.created" for _, e, _ in told))
+    told.sort(key=lambda each: each[0])
+    for e, last_told_at in {e.event_id: (e, told_at) for told_at, e, is_retry in told if not is_retry}.values():
         metrics.record_since(Metric.PUSH_LATENCY, e.at, last_told_at)
 
 
