@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from hongyan.metrics import Metric
+from hongyan.metrics import NAMESPACE, Metric
 
 from tests.contract.aws_metrics import PUBLISHED
 from tests.support.template import resources, template
@@ -94,6 +94,14 @@ def test_what_alarms_and_the_dashboard_show_is_published() -> None:
         names, dimension_sets = PUBLISHED[series.namespace]
         assert series.name in names, series
         assert set(series.dimensions) in dimension_sets, series
+
+
+def test_what_functions_print_is_of_the_stack_that_alarms_and_the_dashboard_show() -> None:
+    shown = {series.dimensions["stack"] for series in on_the_dashboard() if series.namespace == NAMESPACE}
+    watched = {s.dimensions["stack"] for a in ALARMS.values() for s in series_of_alarm(a) if s.namespace == NAMESPACE}
+
+    assert template()["Globals"]["Function"]["Environment"]["Variables"]["STACK_NAME"] == {"Ref": "AWS::StackName"}
+    assert (shown, watched) == ({"AWS::StackName"}, {"{'Ref': 'AWS::StackName'}"})
 
 
 @pytest.mark.parametrize("metric", Metric)
