@@ -115,6 +115,15 @@ def test_the_document_lists_every_metric_of_ours_with_its_unit() -> None:
     assert rows == [(metric.value, metric.unit.value) for metric in Metric]
 
 
+def test_the_document_counts_what_there_is_to_pay_for() -> None:
+    text = " ".join(OBSERVABILITY.read_text().split())
+    summed = [alarm["Metrics"][1:] for alarm in ALARMS.values() if "Metrics" in alarm]
+
+    assert f"{len(Metric)} metrics a stack" in text
+    assert f"({len(ALARMS) - len(summed)} alarms on one, and {sum(map(len, summed))} metrics in the five" in text
+    assert len(summed) == 5
+
+
 @pytest.mark.parametrize("name", ["Errors", "Throttles", "ConcurrentExecutions", "Duration"])
 def test_every_function_is_on_the_dashboard(name: str) -> None:
     assert {s.dimensions["FunctionName"] for s in on_the_dashboard() if s.name == name} == set(FUNCTIONS)
