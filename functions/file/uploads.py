@@ -4,7 +4,7 @@ import hashlib
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, NamedTuple, NoReturn
 
-from hongyan import aws, files, rate_limits
+from hongyan import aws, files, metrics, rate_limits
 from hongyan.clock import now
 from hongyan.errors import (
     FileChecksumWrong,
@@ -19,6 +19,7 @@ from hongyan.errors import (
     UploadIncomplete,
 )
 from hongyan.ids import new_id
+from hongyan.metrics import Metric
 from hongyan.observability import correlation_id
 from hongyan.unit_of_work import UnitOfWork, perform, read
 
@@ -211,6 +212,7 @@ def refuse(row: Row, problem: Problem) -> NoReturn:
 
     """
     perform(lambda unit: _refuse(unit, row, problem.code))
+    metrics.count(Metric.UPLOADS_REFUSED)
     storage.delete([storage.upload_key(row.purpose, row.id)])
     raise problem
 

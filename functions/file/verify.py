@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hongyan import files
+from hongyan import files, metrics
 from hongyan.batches import PartialItemFailureResponse, SQSRecord, settle_each
 from hongyan.errors import FileNotFound
 from hongyan.observability import follow, logger
@@ -12,6 +12,7 @@ from functions.file import inspection, repository, storage, uploads
 
 
 @logger.inject_lambda_context(clear_state=True)
+@metrics.emitted
 def handler(event: dict[str, Any], context: Any) -> PartialItemFailureResponse:  # noqa: ARG001  # Lambda's signature
     """Verify the uploads that a batch names, and answer for each record alone: what failed comes again."""
     return settle_each(event, _verify)

@@ -215,7 +215,7 @@ def forward(
     """Send a message's content on into other conversations, into all of them or none."""
     known_id(conversation_id, ConversationNotFound)
     sent = changes.forward(caller.user_id, conversation_id, seq, body, address)
-    response.status_code = 201 if sent.is_new else 200
+    response.status_code = 201 if sent.new else 200
     return sent.forwarded
 
 

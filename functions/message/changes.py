@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from hongyan import feed, files, timeline
+from hongyan import feed, files, metrics, timeline
 from hongyan.clock import now
 from hongyan.errors import (
     ConversationNotFound,
@@ -25,6 +25,7 @@ from hongyan.errors import (
     ValidationFailed,
 )
 from hongyan.events import UsersAudience, event
+from hongyan.metrics import Metric
 from hongyan.pagination import Page, decode_cursor, encode_cursor, page_of
 from hongyan.permissions import may
 from hongyan.profiles import public_profile
@@ -51,10 +52,10 @@ class Found(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """What was forwarded, and whether this call sent any of it."""
+    """What was forwarded, and how many messages of it this call sent."""
 
     forwarded: Forwarded
-    is_new: bool
+    new: int
 
 
 def edit(user_id: str, conversation_id: str, seq: int, edited: Edited) -> Message:
@@ -131,7 +132,9 @@ def forward(user_id: str, conversation_id: str, seq: int, wanted: Forward, addre
 
     """
     sending.take_turn(user_id, address, len(wanted.conversation_ids))
-    return perform(lambda unit: _forward(unit, user_id, conversation_id, seq, wanted))
+    sent = perform(lambda unit: _forward(unit, user_id, conversation_id, seq, wanted))
+    metrics.count(Metric.MESSAGES_ACCEPTED, sent.new)
+    return sent
 
 
 def list_readers(user_id: str, conversation_id: str, seq: int, cursor: str | None, limit: int) -> Page[Reader]:
@@ -294,7 +297,7 @@ def _forward(unit: UnitOfWork, user_id: str, conversation_id: str, seq: int, wan
         raise ValidationFailed(
             errors=[{"loc": ["body", "conversation_ids", index], "msg": code} for index, code in refused]
         )
-    return Sent(Forwarded(items=[one.message for one in sent]), is_new=any(one.is_new for one in sent))
+    return Sent(Forwarded(items=[one.message for one in sent]), new=sum(one.is_new for one in sent))
 
 
 def _send_on(unit: UnitOfWork, place: Place | None, message: Message, client_id: str) -> sending.Sent:

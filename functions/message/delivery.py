@@ -2,16 +2,19 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import redis
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ReadTimeoutError
-from hongyan import management, presence
+from hongyan import management, metrics, presence
+from hongyan.clock import now
 from hongyan.connections import Connection
 from hongyan.events import ConnectionAudience, Event
 from hongyan.management import CALLS_AT_ONCE
+from hongyan.metrics import Metric
 from hongyan.observability import logger
 from hongyan.sockets import MAX_FRAME_BYTES
 
@@ -42,6 +45,18 @@ class Socket(NamedTuple):
     def audience(self) -> ConnectionAudience:
         """Return the audience that is this socket alone."""
         return ConnectionAudience(user_id=self.user_id, **self.connection._asdict())
+
+
+class _Outcome(NamedTuple):
+    """What became of a connection: how many posts it took, when it took the last of all, or whether it is gone."""
+
+    posts: int
+    told_at: datetime | None = None
+    is_gone: bool = False
+
+    @property
+    def is_settled(self) -> bool:
+        return self.is_gone or self.told_at is not None
 
 
 class Outgoing:
@@ -83,32 +98,57 @@ def deliver(outgoing: Mapping[Socket, Outgoing]) -> list[Socket]:
         return []
     client = management.client()
     begin_until = time.monotonic() + _BEGIN_WITHIN_SECONDS
-    told = _pool.map(lambda item: _tell(client, item[0], item[1], begin_until), outgoing.items())
-    return [socket for socket, done in zip(outgoing, told, strict=True) if not done]
+    outcomes = list(_pool.map(lambda item: _tell(client, item[0], item[1], begin_until), outgoing.items()))
+    _measure(list(outgoing.values()), outcomes)
+    return [socket for socket, outcome in zip(outgoing, outcomes, strict=True) if not outcome.is_settled]
 
 
-def _tell(client: "ApiGatewayManagementApiClient", socket: Socket, outgoing: Outgoing, begin_until: float) -> bool:
+def _measure(outgoing: Sequence[Outgoing], outcomes: Sequence[_Outcome]) -> None:
+    """Record what became of a batch.
+
+    An event has one latency, that of its last socket, however large the group is. A socket that is told by a retry has
+    none, as it was the socket that took its time.
+    """
+    metrics.count(Metric.POSTS_TAKEN, sum(outcome.posts for outcome in outcomes))
+    metrics.count(Metric.STALE_CONNECTIONS, sum(outcome.is_gone for outcome in outcomes))
+    metrics.count(Metric.POSTS_PUT_OFF, sum(not outcome.is_settled for outcome in outcomes))
+    told = [
+        (outcome.told_at, e, one.is_retry)
+        for one, outcome in zip(outgoing, outcomes, strict=True)
+        if outcome.told_at is not None
+        for e in one.events
+    ]
+    metrics.count(Metric.MESSAGES_DELIVERED, sum(e.type == "message.created" for _, e, _ in told))
+    told.sort(key=lambda each: each[0])
+    for e, last_told_at in {e.event_id: (e, told_at) for told_at, e, is_retry in told if not is_retry}.values():
+        metrics.record_since(Metric.PUSH_LATENCY, e.at, last_told_at)
+
+
+def _tell(client: "ApiGatewayManagementApiClient", socket: Socket, outgoing: Outgoing, begin_until: float) -> _Outcome:
     connection_id = socket.connection.connection_id
+    posts = 0
     if not outgoing.is_retry and _is_avoided(connection_id):
-        return False
+        return _Outcome(posts)
     try:
         for frame in outgoing.frames():
             if time.monotonic() > begin_until:
-                return False
+                return _Outcome(posts)
             client.post_to_connection(ConnectionId=connection_id, Data=frame.encode())
+            posts += 1
         if outgoing.closes:
             client.delete_connection(ConnectionId=connection_id)
             _remove(socket)
     except client.exceptions.GoneException:
         _remove(socket)
+        return _Outcome(posts, is_gone=True)
     except (ReadTimeoutError, ConnectTimeoutError):
         logger.warning("a connection takes too long", connection_id=connection_id)
         _avoid(connection_id)
-        return False
+        return _Outcome(posts)
     except (BotoCoreError, ClientError):
         logger.exception("a connection was not told", connection_id=connection_id)
-        return False
-    return True
+        return _Outcome(posts)
+    return _Outcome(posts, now())
 
 
 def _is_avoided(connection_id: str) -> bool:

@@ -13,9 +13,10 @@ from types import TracebackType
 from typing import IO, Any, Self, TypeVar, cast
 
 import sqlalchemy as sa
-from hongyan import aws, timeline
+from hongyan import aws, metrics, timeline
 from hongyan.clock import Timestamp
 from hongyan.friends import show_friends
+from hongyan.metrics import Metric
 from hongyan.observability import SCHEDULE, logger
 from hongyan.schemas import Blocked, Friend, Message
 from hongyan.settings import settings
@@ -94,6 +95,7 @@ class Upload(io.RawIOBase):
 
 
 @logger.inject_lambda_context(clear_state=True, correlation_id_path=SCHEDULE)
+@metrics.emitted
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001  # Lambda's signature
     """Make archives while there are any to make and time is left, and return how many."""
     made = 0
@@ -130,6 +132,7 @@ def _make(export_id: str, user_id: str, attempt: int) -> bool:
             write_archive(user_id, upload)
     except Exception:  # noqa: BLE001  # whatever it was, the others' archives are made
         logger.exception("an archive was not made", export_id=export_id, attempt=attempt)
+        metrics.count(Metric.ARCHIVES_FAILED)
         if attempt >= ATTEMPTS:
             perform(lambda unit: export_repository.give_up(unit.connection, export_id))
         return False

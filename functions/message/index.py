@@ -5,12 +5,15 @@ message's ``change_seq`` keeps an older reading from replacing a newer one.
 """
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any, NamedTuple
 
+from hongyan import metrics
 from hongyan.batches import PartialItemFailureResponse, SQSRecord, settle_each
 from hongyan.errors import SearchUnavailable
 from hongyan.events import Event, Reference
 from hongyan.ids import Id
+from hongyan.metrics import Metric
 from hongyan.observability import follow, logger
 from hongyan.schemas import Seq
 from hongyan.unit_of_work import read
@@ -37,13 +40,15 @@ class _Changed(BaseModel):
 
 
 class _Change(NamedTuple):
-    """Which message changed, and what caused it."""
+    """Which message changed, when, and what caused it."""
 
     which: Reference
+    at: datetime
     correlation_id: str | None
 
 
 @logger.inject_lambda_context(clear_state=True)
+@metrics.emitted
 def handler(event: SqsEvent, context: Any) -> PartialItemFailureResponse:  # noqa: ARG001  # Lambda's signature
     """Index a batch together, then answer for each record alone: what failed comes again, what did not is done."""
     changes = {record["messageId"]: change for record in event["Records"] if (change := _parse(record)) is not None}
@@ -55,6 +60,7 @@ def handler(event: SqsEvent, context: Any) -> PartialItemFailureResponse:  # noq
         follow(None if change is None else change.correlation_id)
         if change is None or change.which in unindexed:
             raise NotIndexedError(record.message_id)
+        metrics.record_since(Metric.MESSAGE_INDEX_LAG, change.at)
 
     return settle_each(event, settle)
 
@@ -79,4 +85,4 @@ def _parse(record: dict[str, Any]) -> _Change | None:
     except ValidationError:
         logger.error("a record is not a change of a message", message_id=record["messageId"])
         return None
-    return _Change(Reference(which.conversation_id, which.seq), event.correlation_id)
+    return _Change(Reference(which.conversation_id, which.seq), event.at, event.correlation_id)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import Literal, NamedTuple
 
+from hongyan.metrics import Metric
 from hongyan.schemas import Message
 from hongyan.search_index import Document, Hit, Json, SearchIndex, best_of, either, every, phrase
 
@@ -137,7 +138,7 @@ def document(message: Message) -> Document:
     return Document(message.id, message.change_seq, fields)
 
 
-MESSAGES = SearchIndex("messages", 1, _INDEX, document)
+MESSAGES = SearchIndex("messages", 1, _INDEX, document, Metric.MESSAGE_SEARCH_TIME)
 
 
 def _scopes(readable: Sequence[Readable]) -> Iterator[Json]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from hongyan import connections
+from hongyan import connections, metrics
 from hongyan.batches import PartialItemFailureResponse, SQSRecord, settle_each
 from hongyan.clock import now
 from hongyan.connections import Connection
@@ -31,6 +31,7 @@ _RIDE_OUT_SECONDS = 4
 
 
 @logger.inject_lambda_context(clear_state=True)
+@metrics.emitted
 def handler(event: SqsEvent, context: Any) -> PartialItemFailureResponse:  # noqa: ARG001  # Lambda's signature
     """Deliver a batch together, then answer for each record alone: what failed comes again, what did not is done."""
     events = {record["messageId"]: _parse(record) for record in event["Records"]}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from hongyan import files, rate_limits, timeline
+from hongyan import files, metrics, rate_limits, timeline
 from hongyan.errors import (
     ClientIdConflict,
     ConversationNotFound,
@@ -18,6 +18,7 @@ from hongyan.errors import (
     ValidationFailed,
 )
 from hongyan.ids import new_id
+from hongyan.metrics import Metric
 from hongyan.permissions import may
 from hongyan.schemas import Message
 from hongyan.timeline import Place
@@ -54,7 +55,10 @@ def send(sender_id: str, conversation_id: str, draft: NewMessage, address: str) 
 
     """
     take_turn(sender_id, address)
-    return perform(lambda unit: _send(unit, sender_id, conversation_id, draft))
+    sent = perform(lambda unit: _send(unit, sender_id, conversation_id, draft))
+    if sent.is_new:
+        metrics.count(Metric.MESSAGES_ACCEPTED)
+    return sent
 
 
 def take_turn(sender_id: str, address: str, messages: int = 1) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from hongyan import metrics
 from hongyan.errors import FrameTooLarge
 from hongyan.observability import REQUEST, logger
 from hongyan.sockets import Answer, Frame, LambdaEvent, fits, handle_frame
@@ -14,6 +15,7 @@ _FEWER_AND_FEWER = (100, 20, 4, 1)
 
 
 @logger.inject_lambda_context(clear_state=True, correlation_id_path=REQUEST)
+@metrics.emitted
 def handler(event: LambdaEvent, context: Any) -> dict[str, Any]:  # noqa: ARG001  # Lambda's signature
     """Answer a frame with an `ack`, after what it asks for is stored; `typing` is not stored and has no answer."""
     return handle_frame(event, {"send": _send, "read": _read, "typing": _typing, "sync": _sync})

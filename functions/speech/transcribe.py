@@ -6,7 +6,7 @@ out), was recalled, or its sender has had enough transcribed for the day. The me
 
 from typing import Any, NamedTuple
 
-from hongyan import audio_formats, findings, rate_limits
+from hongyan import audio_formats, findings, metrics, rate_limits
 from hongyan.batches import PartialItemFailureResponse, SQSRecord, settle_each
 from hongyan.errors import (
     AudioEmpty,
@@ -18,6 +18,7 @@ from hongyan.errors import (
     UnsupportedAudio,
 )
 from hongyan.events import Event
+from hongyan.metrics import Metric
 from hongyan.observability import follow, logger
 from hongyan.unit_of_work import perform, read
 
@@ -40,6 +41,7 @@ class _Voice(NamedTuple):
 
 
 @logger.inject_lambda_context(clear_state=True)
+@metrics.emitted
 def handler(event: dict[str, Any], context: Any) -> PartialItemFailureResponse:  # noqa: ARG001  # Lambda's signature
     """Transcribe what a batch refers to, and answer for each record alone: what failed comes again."""
     return settle_each(event, _settle)
@@ -73,9 +75,11 @@ def transcribe(voice: _Voice, recognizer: SpeechRecognizer) -> None:
         text = _text(voice, recognizer)
     except Exception as error:
         rate_limits.give_back_if_counted(share)
+        metrics.count(Metric.TRANSCRIPTS_FAILED)
         logger.warning("a voice message waits", conversation_id=voice.conversation_id, kind=type(error).__name__)
         raise
     perform(lambda unit: findings.add(unit, voice.conversation_id, voice.seq, voice.sender_id, "transcript", text))
+    metrics.count(Metric.TRANSCRIPTS_MADE)
 
 
 def _text(voice: _Voice, recognizer: SpeechRecognizer) -> str:

@@ -5,10 +5,18 @@ from datetime import timedelta
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import sqlalchemy as sa
-from hongyan import rate_limits
+from hongyan import metrics, rate_limits
 from hongyan.clock import now
-from hongyan.errors import Problem, SmsUnavailable, VerificationCodeExpired, VerificationCodeWrong
+from hongyan.errors import (
+    PhoneNotReachable,
+    Problem,
+    RateLimited,
+    SmsUnavailable,
+    VerificationCodeExpired,
+    VerificationCodeWrong,
+)
 from hongyan.ids import new_id
+from hongyan.metrics import Metric
 from hongyan.observability import logger
 from hongyan.unit_of_work import UnitOfWork, perform, read
 
@@ -66,15 +74,16 @@ def send(request: CodeRequest, address: str, sender: SmsSender) -> SentCode:
         redis.RedisError: the limits cannot be told, so nothing is sent: each SMS costs money.
 
     """
-    of_phone = (COOL_DOWN, request.phone), (A_PHONE_A_DAY, request.phone)
-    rate_limits.take_all(*of_phone, (AN_ADDRESS_AN_HOUR, rate_limits.subscriber(address)))
     try:
-        return _send(request, sender)
-    except SmsPerhapsSent:
+        sent = _send_counted(request, address, sender)
+    except (RateLimited, PhoneNotReachable):
+        metrics.count(Metric.CODES_REFUSED)
         raise
     except Exception:
-        rate_limits.give_back_if_counted(*of_phone)
+        metrics.count(Metric.CODES_FAILED)
         raise
+    metrics.count(Metric.CODES_SENT)
+    return sent
 
 
 def weigh(proof: PhoneProof, purpose: Purpose) -> Weighed:
@@ -109,6 +118,18 @@ def settled(outcome: T | Problem) -> T:
     if isinstance(outcome, Problem):
         raise outcome
     return outcome
+
+
+def _send_counted(request: CodeRequest, address: str, sender: SmsSender) -> SentCode:
+    of_phone = (COOL_DOWN, request.phone), (A_PHONE_A_DAY, request.phone)
+    rate_limits.take_all(*of_phone, (AN_ADDRESS_AN_HOUR, rate_limits.subscriber(address)))
+    try:
+        return _send(request, sender)
+    except SmsPerhapsSent:
+        raise
+    except Exception:
+        rate_limits.give_back_if_counted(*of_phone)
+        raise
 
 
 def _send(request: CodeRequest, sender: SmsSender) -> SentCode:

@@ -5,12 +5,15 @@ version keeps an older reading from replacing a newer one.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
+from hongyan import metrics
 from hongyan.batches import PartialItemFailureResponse, SQSRecord, settle_each
 from hongyan.errors import SearchUnavailable
 from hongyan.events import Event
 from hongyan.ids import Id
+from hongyan.metrics import Metric
 from hongyan.observability import follow, logger
 from hongyan.unit_of_work import read
 from pydantic import BaseModel, ValidationError
@@ -35,13 +38,15 @@ class _Updated(BaseModel):
 
 
 class _Change(NamedTuple):
-    """Who changed, and what caused it."""
+    """Who changed, when, and what caused it."""
 
     user_id: str
+    at: datetime
     correlation_id: str | None
 
 
 @logger.inject_lambda_context(clear_state=True)
+@metrics.emitted
 def handler(event: SqsEvent, context: Any) -> PartialItemFailureResponse:  # noqa: ARG001  # Lambda's signature
     """Index a batch together, then answer for each record alone: what failed comes again, what did not is done."""
     changes = {record["messageId"]: change for record in event["Records"] if (change := _parse(record)) is not None}
@@ -53,6 +58,7 @@ def handler(event: SqsEvent, context: Any) -> PartialItemFailureResponse:  # noq
         follow(None if change is None else change.correlation_id)
         if change is None or change.user_id in unindexed:
             raise NotIndexedError(record.message_id)
+        metrics.record_since(Metric.PERSON_INDEX_LAG, change.at)
 
     return settle_each(event, settle)
 
@@ -69,7 +75,7 @@ def _index_or_give_back(user_ids: Sequence[str]) -> set[str]:
 def _parse(record: dict[str, Any]) -> _Change | None:
     try:
         event = Event.model_validate_json(record["body"])
-        return _Change(_Updated.model_validate(event.data).user.id, event.correlation_id)
+        return _Change(_Updated.model_validate(event.data).user.id, event.at, event.correlation_id)
     except ValidationError:
         logger.error("a record is not a change of somebody", message_id=record["messageId"])
         return None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from hongyan.metrics import Metric
 from hongyan.search_index import Document, Hit, Json, SearchIndex, best_of, either, every, phrase
 from hongyan.words import folded, kind_of, words
 
@@ -122,7 +123,7 @@ def document(row: Row) -> Document:
     return Document(row.id, row.version, fields)
 
 
-PEOPLE = SearchIndex("users", 1, _INDEX, document)
+PEOPLE = SearchIndex("users", 1, _INDEX, document, Metric.PERSON_SEARCH_TIME)
 
 
 def _part(word: str) -> Json:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import redis
-from hongyan import connections, presence
+from hongyan import connections, metrics, presence
 from hongyan.connections import Connection
 from hongyan.observability import REQUEST, logger
 from hongyan.schemas import RequestBody
@@ -34,6 +34,7 @@ def disconnect(event: LambdaEvent, context: Any) -> dict[str, Any]:  # noqa: ARG
 
 
 @logger.inject_lambda_context(clear_state=True, correlation_id_path=REQUEST)
+@metrics.emitted
 def frame(event: LambdaEvent, context: Any) -> dict[str, Any]:  # noqa: ARG001
     """Answer `ping`, and everything that no other route takes."""
     return handle_frame(event, {"ping": _pong})

@@ -8,12 +8,13 @@ came or went and whose function died before it told them.
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
-from hongyan import connections, management, presence
+from hongyan import connections, management, metrics, presence
 from hongyan.connections import Connection
 from hongyan.management import CALLS_AT_ONCE
+from hongyan.metrics import Metric
 from hongyan.observability import SCHEDULE, logger
 from hongyan.sessions import Principal
 
@@ -25,10 +26,13 @@ MINUTE_SECONDS = 58.0
 
 _AT_ONCE = 500
 
+_State = Literal["open", "gone", "unknown"]
+
 _pool = ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="probe")
 
 
 @logger.inject_lambda_context(clear_state=True, correlation_id_path=SCHEDULE)
+@metrics.emitted
 def handler(event: dict[str, Any], context: Any) -> None:  # noqa: ARG001  # Lambda's signature
     """Go round for a minute.
 
@@ -37,6 +41,7 @@ def handler(event: dict[str, Any], context: Any) -> None:  # noqa: ARG001  # Lam
         sqlalchemy.exc.SQLAlchemyError: it cannot be told who is announced as there.
 
     """
+    metrics.record(Metric.OPEN_CONNECTIONS, connections.count())
     presence.settle_absent()
     go_round(time.monotonic() + MINUTE_SECONDS, time.sleep)
 
@@ -60,21 +65,22 @@ def probe_silent() -> None:
 
     """
     while silent := connections.silent_for(SILENT_SECONDS, _AT_ONCE):
-        settled = list(_pool.map(lambda found: _probe(*found), silent))
-        if not all(settled) or len(silent) < _AT_ONCE:
+        states = list(_pool.map(lambda found: _probe(*found), silent))
+        metrics.count(Metric.STALE_CONNECTIONS, states.count("gone"))
+        if "unknown" in states or len(silent) < _AT_ONCE:
             return
 
 
-def _probe(owner: Principal, connection_id: str) -> bool:
-    """Ask after one connection and tell whether that settled it."""
+def _probe(owner: Principal, connection_id: str) -> _State:
+    """Ask after one connection, note what it is, and return that."""
     client = management.client()
     try:
         client.get_connection(ConnectionId=connection_id)
     except client.exceptions.GoneException:
         presence.leave(owner.user_id, Connection(owner.session_id, connection_id))
+        return "gone"
     except (BotoCoreError, ClientError) as error:
         logger.warning("not known whether a connection is open", connection_id=connection_id, error=str(error))
-        return False
-    else:
-        connections.refresh(owner, connection_id)
-    return True
+        return "unknown"
+    connections.refresh(owner, connection_id)
+    return "open"

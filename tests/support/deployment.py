@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 import pytest
 import sqlalchemy as sa
-from hongyan import aws, discovery, rate_limits, settings, stores
+from hongyan import aws, discovery, metrics, rate_limits, settings, stores
 from hongyan.tables import metadata
 from moto import mock_aws
 
@@ -164,6 +164,7 @@ def deployed(engines: Stack, patch: pytest.MonkeyPatch) -> Iterator[Deployment]:
         _register("hongyan", management.url)
         _set(
             patch,
+            STACK_NAME="hongyan-test",
             STORES_SECRET_ARN=_secret("stores", addresses),
             OWNER_SECRET_ARN=_secret("owner", {"database_url": engines.database_owner_url}),
             SMS_SECRET_ARN=_secret("sms", engines.sms_account),
@@ -245,6 +246,7 @@ def _register(namespace: str, management_url: str) -> None:
 
 def _forget_environment() -> None:
     for made_once in (
+        metrics._emf,
         settings.settings,
         file_settings,
         stores.addresses,

@@ -194,6 +194,16 @@ def look_on_from(user_id: str) -> None:
     stores.cache_client().set(_LOOKED_AT, user_id)
 
 
+def count() -> int:
+    """Return how many connections are open, as far as is known.
+
+    Raises:
+        redis.RedisError: Redis is out of reach.
+
+    """
+    return int(stores.cache_client().zcard(_HEARD))
+
+
 def silent_for(seconds: float, limit: int) -> list[tuple[Principal, str]]:
     """Return who opened them, and the ids, of up to ``limit`` connections not heard of lately, the longest first.
 

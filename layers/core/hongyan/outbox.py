@@ -6,7 +6,7 @@ twice, never not at all.
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -55,6 +55,12 @@ def announce_unstored(event: Event) -> None:
         _publish([event])
     except Exception:  # noqa: BLE001  # as above
         logger.exception("an event is lost", type=event.type)
+
+
+def waiting_since() -> datetime | None:
+    """Return when the oldest event that is not announced yet was written, if there is one."""
+    with stores.engine().connect() as connection:
+        return connection.scalar(sa.select(outbox.c.created_at).order_by(outbox.c.created_at).limit(1))
 
 
 def sweep() -> int:

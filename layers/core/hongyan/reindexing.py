@@ -19,7 +19,8 @@ from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 
-from hongyan import stores
+from hongyan import metrics, stores
+from hongyan.metrics import Metric
 from hongyan.observability import logger
 from hongyan.search_index import SearchIndex
 
@@ -83,6 +84,8 @@ def _fill(connection: sa.Connection, index: SearchIndex[R], walk: Walk[R], name:
         position = walk.position(rows[-1])
         index.keep(name, position)
         filled += len(rows)
+        metrics.count(Metric.DOCUMENTS_REINDEXED, len(rows))
+        metrics.emit()
     index.finish(name)
     logger.info("a search index is made anew", index=name, documents=filled)
     return filled

@@ -11,15 +11,17 @@ How far an index is filled stands in its own mapping (``_meta``): it comes, goes
 speaks of, so the two cannot disagree, as a row of MySQL could after the engine was lost.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from hongyan import stores
+from hongyan import metrics, stores
 from hongyan.clock import now
 from hongyan.errors import SearchUnavailable
 from hongyan.ids import new_id
+from hongyan.metrics import Metric
 from hongyan.observability import logger
 
 Json = dict[str, Any]
@@ -63,14 +65,17 @@ class HalfMade(NamedTuple):
 class SearchIndex(Generic[R]):
     """An index of rows of one kind. ``shape`` is to be raised with every change of ``definition`` or of the documents.
 
-    An index of another shape is then made anew.
+    An index of another shape is then made anew. ``search_time`` is how its answers are measured, in ms.
     """
 
-    def __init__(self, alias: str, shape: int, definition: Json, document: Callable[[R], Document]) -> None:
+    def __init__(
+        self, alias: str, shape: int, definition: Json, document: Callable[[R], Document], search_time: Metric
+    ) -> None:
         self.alias = alias
         self.shape = shape
         self._definition = definition
         self._document = document
+        self._search_time = search_time
 
     def search(self, query: Json, sort: Sequence[Json], after: list[Any] | None, limit: int) -> list[Hit]:
         """Return up to ``limit`` hits in the order of ``sort``, behind a position.
@@ -88,8 +93,16 @@ class SearchIndex(Generic[R]):
         }
         if after is not None:
             body["search_after"] = after
-        with _engine():
-            answer = stores.search_client().search(index=self.alias, body=body, allow_partial_search_results="false")
+        began = time.monotonic()
+        try:
+            with _engine():
+                answer = stores.search_client().search(
+                    index=self.alias, body=body, allow_partial_search_results="false"
+                )
+        except SearchUnavailable:
+            metrics.count(Metric.SEARCHES_FAILED)
+            raise
+        metrics.record(self._search_time, (time.monotonic() - began) * 1_000)
         return [Hit(hit["_id"], hit["sort"]) for hit in answer["hits"]["hits"]]
 
     def write(self, rows: Sequence[R]) -> set[str]:

@@ -13,6 +13,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True)
 
+    stack_name: str
     stores_secret_arn: str
     events_topic_arn: str
     cloud_map_namespace: str

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 import redis
 from pydantic import BaseModel, ValidationError
 
-from hongyan import connections, presence, sessions
+from hongyan import connections, metrics, presence, sessions
 from hongyan.catalogue import Language, language_of
 from hongyan.connections import Connection
 from hongyan.errors import (
@@ -18,12 +18,14 @@ from hongyan.errors import (
     ValidationFailed,
 )
 from hongyan.failures import problem_for
+from hongyan.metrics import Metric
 from hongyan.observability import logger
 from hongyan.sessions import Principal
 from hongyan.validation import field_errors
 
 MAX_FRAME_BYTES = 32 * 1024
 _MAX_ID_LENGTH = 64
+_SERVER_ERROR = 500
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -89,6 +91,7 @@ def handle_frame(event: LambdaEvent, actions: Mapping[str, Action]) -> dict[str,
         answer = action(Frame(body["action"], frame_id, fields, principal, context["connectionId"], address))
     except Exception as error:  # noqa: BLE001  # whatever it was, the client waits for an answer
         problem = problem_for(error)
+        metrics.count(Metric.FRAMES_FAILED, int(problem.status >= _SERVER_ERROR))
         data = problem.body(_language_of(event), context["requestId"])
         return _route_response("error", frame_id, data, problem.status)
     return {"statusCode": 200} if answer is None else _route_response(answer.type, frame_id, answer.data, 200)

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hongyan import sessions
+from hongyan import metrics, sessions
 from hongyan.catalogue import language_of
 from hongyan.errors import (
     BodyTooLarge,
@@ -83,6 +83,7 @@ def lambda_handler(app: FastAPI) -> LambdaHandler:
     mangum = Mangum(app, lifespan="off", text_mime_types=["application/json", "application/problem+json"])
 
     @logger.inject_lambda_context(clear_state=True, correlation_id_path=REQUEST)
+    @metrics.emitted
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         return mangum(event, context)
 

@@ -16,6 +16,7 @@ from hongyan.unit_of_work import read
 from functions.message import reindex as message_reindex
 from functions.speech import recognition, transcribe
 from functions.speech.recognition import Language, SpeechRecognizer
+from tests.contract.emf import lines_in
 from tests.support.deployment import Deployment
 from tests.support.gateway import LambdaContext
 from tests.support.people import Person
@@ -290,6 +291,22 @@ def test_a_vendor_that_is_away_leaves_the_message_as_it_is_and_the_record_on_the
     assert talk.message() == before
     assert talk.deployment.transcribing.invoke([record]) == {"batchItemFailures": []}
     assert talk.transcript() == WORDS
+
+
+def test_each_try_is_counted_as_made_or_failed(
+    talk: Talk, speech_fault: Fail, capsys: pytest.CaptureFixture[str]
+) -> None:
+    talk.say()
+    [record] = talk.deployment.transcribing.queued()
+    speech_fault("status", 503, times=4)
+    capsys.readouterr()
+
+    talk.deployment.transcribing.invoke([record])
+    talk.deployment.transcribing.invoke([record])
+    talk.deployment.transcribing.invoke([record])  # once more, which finds nothing to do
+
+    counted = [line.values for line in lines_in(capsys.readouterr().out)]
+    assert counted == [{"TranscriptsFailed": [1.0]}, {"TranscriptsMade": [1.0]}]
 
 
 def test_one_that_fails_does_not_hold_up_another(talk: Talk) -> None:
