@@ -39,10 +39,12 @@ class Permission(NamedTuple):
 @cache
 def permissions() -> list[Permission]:
     """Return what the template lets the functions of a local stack do, one by one. What it denies is not among it."""
+    roles = production_resources("AWS::IAM::Role", **LOCAL)
+    functions = production_resources("AWS::Lambda::Function", **LOCAL)
     return [
-        Permission(role.removesuffix("Role"), policy["PolicyName"], action, shown(resource))
-        for role, properties in production_resources("AWS::IAM::Role", **LOCAL).items()
-        for policy in properties.get("Policies", [])
+        Permission(name, policy["PolicyName"], action, shown(resource))
+        for name, function in functions.items()
+        for policy in roles[function["Role"]["Fn::GetAtt"][0]].get("Policies", [])
         for statement in as_list(policy["PolicyDocument"]["Statement"])
         if statement["Effect"] == "Allow"
         for action in as_list(statement["Action"])
@@ -117,7 +119,7 @@ class Deployed:
         name = self.names[function]
         called = self.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event).encode())
         answer = json.loads(called["Payload"].read() or b"null")
-        return Invocation(answer, "FunctionError" in called, self._log(name, began))
+        return Invocation(answer, "FunctionError" in called, self._log(function, began))
 
     def restart(self, function: str) -> None:
         """Let the next call find an environment in which nothing is remembered: another variable makes a new one."""
@@ -190,8 +192,16 @@ class Deployed:
 
     def _log(self, function: str, since_ms: int) -> str:
         pages = self.client("logs").get_paginator("filter_log_events")
-        found = pages.paginate(logGroupName=f"/aws/lambda/{function}", startTime=since_ms)
+        found = pages.paginate(logGroupName=self._log_groups[function], startTime=since_ms)
         return "\n".join(event["message"] for page in found for event in page["events"])
+
+    @cached_property
+    def _log_groups(self) -> dict[str, str]:
+        functions = production_resources("AWS::Lambda::Function", **LOCAL)
+        names = {self.names[function]: function for function in functions}
+        pages = self.client("lambda").get_paginator("list_functions").paginate()
+        deployed = [each for page in pages for each in page["Functions"] if each["FunctionName"] in names]
+        return {names[each["FunctionName"]]: each["LoggingConfig"]["LogGroup"] for each in deployed}
 
     def _as_deployed(self, permission: Permission) -> tuple[str, int]:
         """Return the action, and which of the statement's resources it is."""

@@ -66,7 +66,7 @@ def _resolved(parameters: tuple[tuple[str, str], ...]) -> dict[str, Any]:
 
 
 def _translated(parameters: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    command = [str(_SAM_PYTHON), str(Path(__file__).with_name("sam_transform.py")), json.dumps(dict(parameters))]
+    command = [str(_SAM_PYTHON), str(Path(__file__).with_name("serverless_transform.py")), json.dumps(dict(parameters))]
     done = subprocess.run(command, input=TEMPLATE.read_bytes(), capture_output=True, check=False)  # noqa: S603  # our own
     assert done.returncode == 0, done.stderr.decode()
     translated: dict[str, Any] = json.loads(done.stdout)

@@ -1,6 +1,6 @@
 """What AWS makes of a template of the Serverless Application Model, read from stdin and written to stdout as JSON.
 
-    .local/venv/sam/bin/python tests/support/sam_transform.py '{"LocalHost": ""}' < template.yaml
+    .local/venv/sam/bin/python tests/support/serverless_transform.py '{"LocalHost": ""}' < template.yaml
 
 Run by the interpreter of the SAM CLI's virtual environment: the translator, which AWS runs too, pins another pydantic
 than the project. It asks nobody: an address in S3 stands for code.
