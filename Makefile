@@ -43,6 +43,7 @@ check: bootstrap ## Lint, types, import contracts, template and API drift, then 
 	.venv/bin/lint-imports
 	.venv/bin/cfn-lint template.yaml stores.yaml
 	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .local/venv/sam/bin/sam validate --lint
+	.venv/bin/python -m tests.contract.checkov
 	.venv/bin/python -m tests.contract.openapi --check
 	.venv/bin/pytest
 

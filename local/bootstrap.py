@@ -1,4 +1,4 @@
-"""Install what the project needs into the checkout: three virtual environments, and the data stores' programs.
+"""Install what the project needs into the checkout: four virtual environments, and the data stores' programs.
 
 Run by the system's Python (3.11 to 3.13), standard library only. Does nothing, quickly, when nothing changed.
 """
@@ -71,7 +71,7 @@ def requirement_files(file: Path) -> Iterator[Path]:
 
 
 def environments(repository: Path) -> tuple[Environment, ...]:
-    """Return the project's environment, ministack's and the SAM CLI's: their pins do not agree with each other."""
+    """Return the project's environment, and those of ministack, the SAM CLI and Checkov, whose pins do not agree."""
     client = repository / "clients" / "python"
     requirements = repository / "requirements"
     local = repository / ".local" / "venv"
@@ -83,6 +83,7 @@ def environments(repository: Path) -> tuple[Environment, ...]:
         ),
         Environment(local / "sam", requirements / "sam.txt"),
         Environment(local / "ministack", requirements / "ministack.txt"),
+        Environment(local / "checkov", requirements / "checkov.txt"),
     )
 
 

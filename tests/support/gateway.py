@@ -77,7 +77,7 @@ def request(  # noqa: PLR0913  # a request has as many parts
         sent.setdefault("content-type", "application/json")
     if token is not None:
         sent["authorization"] = f"Bearer {token}"
-    event = _rest_event(method, parts.path, dict(parse_qsl(parts.query, keep_blank_values=True)), sent, raw)
+    event = rest_event(method, parts.path, dict(parse_qsl(parts.query, keep_blank_values=True)), sent, raw)
     event["requestContext"]["identity"]["sourceIp"] = address
 
     route = next((route for route in rest_routes() if route.matches(method, parts.path)), None)
@@ -98,10 +98,10 @@ def request(  # noqa: PLR0913  # a request has as many parts
         event["requestContext"]["authorizer"] = {**decision["context"], "principalId": decision["principalId"]}
     with asyncio.Runner() as runner:  # Mangum wants the thread to have a loop, and test threads have none
         asyncio.set_event_loop(runner.get_loop())
-        return _response(load(route.handler)(event, LambdaContext()))
+        return rest_response(load(route.handler)(event, LambdaContext()))
 
 
-def _rest_event(
+def rest_event(
     method: str, path: str, query: dict[str, str], headers: dict[str, str], body: str | bytes | None
 ) -> dict[str, Any]:
     return {
@@ -140,7 +140,7 @@ def _denied(event: dict[str, Any], context: dict[str, str]) -> Response:
     return Response(401, headers, json.dumps(body))
 
 
-def _response(answer: dict[str, Any]) -> Response:
+def rest_response(answer: dict[str, Any]) -> Response:
     headers = {name.lower(): value for name, value in (answer.get("headers") or {}).items()}
     for name, values in (answer.get("multiValueHeaders") or {}).items():
         headers[name.lower()] = values[-1]
