@@ -273,6 +273,9 @@ def _unblock(unit: UnitOfWork, user_id: str, blocked_id: str) -> None:
     repository.delete_block(unit.connection, user_id, blocked_id)
     _show_presence(unit, user_id, blocked_id, now(), online=True)
     _tell_block(unit, user_id, blocked_id, blocked=False)
+    asked = repository.find_pending_request(unit.connection, blocked_id, user_id)
+    if asked is not None:
+        feed.note(unit.connection, [user_id], "friend_request", asked.id)
     may_write = repository.are_friends(unit.connection, user_id, blocked_id) and not repository.has_blocked(
         unit.connection, blocked_id, user_id
     )

@@ -304,6 +304,10 @@ class LocalState:
             self._put("friend_requests", (request.id,), request)
         for blocked in changes.blocks:
             self._put("blocks", (blocked.user.id,), blocked)
+            # What they ask is not shown; what still waits is told with the end of the block.
+            self._database.execute(
+                "DELETE FROM friend_requests WHERE json_extract(body, '$.from_user.id') = ?", (blocked.user.id,)
+            )
         self._drop("blocks", changes.unblocked_ids)
         if changes.sessions is not None:
             self._database.execute("DELETE FROM sessions")

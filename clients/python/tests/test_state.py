@@ -341,6 +341,19 @@ def test_a_late_event_of_how_far_somebody_read_says_nothing_to_who_left(state: L
     assert state.receipts(CONVERSATION) == {}
 
 
+def test_who_is_blocked_asks_nothing_any_more(state: LocalState) -> None:
+    asked = {"message": "", "status": "pending", "created_at": AT, "decided_at": None}
+    requests = [
+        {"id": f"r-{name}", "from_user": profile(name), "to_user": profile("alice"), **asked}
+        for name in ("bob", "carol")
+    ]
+    state.apply(a_page("1", friend_requests=requests), after=None)
+
+    state.apply(a_page("2", blocks=[a_friend("bob")]), after="1")
+
+    assert [request.id for request in state.friend_requests()] == ["r-carol"]
+
+
 def test_a_conversation_that_nobody_knew_is_taken_from_an_event_and_one_that_is_known_is_not(state: LocalState) -> None:
     state.receive(ConversationCreated(conversation=a_card(0)))
     assert state.conversations() == [a_card(0)]

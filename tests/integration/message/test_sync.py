@@ -383,6 +383,18 @@ def test_the_blocked_are_told_nothing_and_ask_nobody(pair: Pair, person: People)
     assert at_alice.catch_up()["friend_requests"] == []
 
 
+def test_what_somebody_asked_while_they_were_blocked_is_told_with_the_end_of_the_block(person: People) -> None:
+    alice, bob = person("alice"), person("bob")
+    device = ready(alice)
+    alice.put(f"/v1/blocks/{bob.id}")
+    request = bob.ask(alice)
+    assert device.catch_up()["friend_requests"] == []
+
+    alice.delete(f"/v1/blocks/{bob.id}")
+
+    assert the(device.catch_up()["friend_requests"])["id"] == request
+
+
 def test_settings_and_sessions_are_told_to_the_other_devices(pair: Pair) -> None:
     alice, _, conversation = pair
     device = ready(alice)
