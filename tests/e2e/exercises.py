@@ -571,7 +571,7 @@ def finds_sockets(function: str) -> Exercise:
 
 
 def sweeps_sockets(action: str) -> Exercise:
-    """A connection that was silent for long and is not there is asked after and forgotten, and its owner's friends told.
+    """A connection that was silent for long and is not there is asked after and forgotten, and friends are told.
 
     The sweep goes round until it is stopped, so it is called until it has come to the end of that, or was denied it.
     """
