@@ -375,11 +375,10 @@ def let_single_actions_allow_batches() -> None:
     """
     from ministack.core import iam_actions  # noqa: PLC0415
 
-    batches = {"sns:PublishBatch": "sns:Publish", "sqs:SendMessageBatch": "sqs:SendMessage"}
-    for batch in batches:
-        name = batch.partition(":")[2]
-        _expect(name not in inspect.getsource(iam_actions), f"{name} has an action of its own by now")
     stock = iam_actions.extract_iam_action
+    single = {"sns:PublishBatch": "sns:Publish", "sqs:SendMessageBatch": "sqs:SendMessage"}
+    known = inspect.getsource(iam_actions)
+    _expect("PublishBatch" not in known and "SendMessageBatch" not in known, "batches have actions by now")
 
     def extract_iam_action(*arguments: Any, **options: Any) -> str | None:
         action: str | None = stock(*arguments, **options)

@@ -21,8 +21,8 @@ Join = Callable[[str], Awaitable[Person]]
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     with Stack(_HOME) as started:
-        # What the run before has used up of its limits. A run registers about 120 times from one address, where 300 an
-        # hour may, and resets fewer than 10 passwords, where 30 may.
+        # What the run before has used up of its limits. A run registers about 200 times from one address, where
+        # 1,000 an hour may, and resets fewer than 10 passwords, where 30 may.
         lose_cache(redis.Redis.from_url(started.redis_url))
         yield started
 

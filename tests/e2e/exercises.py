@@ -27,6 +27,7 @@ from hongyan.events import ConnectionAudience, ConversationAudience, Event, Sess
 from hongyan.ids import new_id
 from hongyan.sessions import Principal
 from hongyan.tables import exports, files, members, messages
+from hongyan.tables import outbox as outbox_table
 from websockets.asyncio.client import ClientConnection
 
 from tests.e2e.people import PATIENCE_SECONDS
@@ -42,7 +43,7 @@ _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 # Nothing but what this module dates back is as old.
 KEPT_DAYS = 20 * 365
 # What goes round for a minute shows in its first seconds whether it may.
-ROUND_SECONDS = 4
+ROUND_SECONDS = 6
 
 
 @dataclass
@@ -213,18 +214,6 @@ async def make_thumbnails(world: World) -> Invocation:
     return await world.queue("FileThumbnailFunction", told)
 
 
-async def go_round(world: World) -> Invocation:
-    """Let the sweep ask after a connection that was silent for long, and is not there."""
-    principal = await world.principal(await someone(world.http, "carol"))
-    connection_id = f"{uuid4().hex}="
-    connections.register(principal, connection_id)
-    heard = f"{principal.user_id}:{principal.session_id}"
-    for entry in map(str, stores.cache_client().zrange("hongyan:heard", 0, -1)):
-        if entry.startswith(heard):
-            stores.cache_client().zadd("hongyan:heard", {entry: time.time() - 60})
-    return await world.invoke("WsConnectSweepFunction", {})
-
-
 def a_call(function: str, event: dict[str, Any]) -> Callable[[World], Awaitable[Invocation]]:
     return lambda world: world.invoke(function, event)
 
@@ -296,12 +285,6 @@ def needs_a_secret(function: str) -> Exercise:
     return exercise
 
 
-async def sweeps_with_its_secret(world: World) -> bool:
-    """It goes round until it is stopped, so that it fails says nothing."""
-    world.deployed.restart("WsConnectSweepFunction")
-    return not (await go_round(world)).was_denied("secretsmanager:GetSecretValue")
-
-
 # ---------------------------------------------------------------- What announces
 
 
@@ -371,7 +354,6 @@ ANNOUNCING: dict[str, Callable[[World], Awaitable[Invocation]]] = {
     "WsConnectConnectFunction": partial(come, function="WsConnectConnectFunction"),
     "WsConnectFrameFunction": partial(come, function="WsConnectFrameFunction"),
     "WsConnectDisconnectFunction": go,
-    "WsConnectSweepFunction": go_round,
 }
 
 
@@ -582,14 +564,42 @@ async def has_voices_transcribed(world: World) -> bool:
 def finds_sockets(function: str) -> Exercise:
     async def exercise(world: World) -> bool:
         world.deployed.restart(function)
-        called = await go_round(world) if function == "WsConnectSweepFunction" else await _push(world, function)
+        called = await _push(world, function)
         return not called.was_denied("servicediscovery:DiscoverInstances") and "DiscoverInstances" not in called.log
 
     return exercise
 
 
-async def asks_after_sockets(world: World) -> bool:
-    return not (await go_round(world)).was_denied("execute-api:ManageConnections")
+def sweeps_sockets(action: str) -> Exercise:
+    """A connection that was silent for long and is not there is asked after and forgotten, and friends are told.
+
+    The sweep goes round until it is stopped, so it is called until it has come to the end of that, or was denied it.
+    """
+
+    async def exercise(world: World) -> bool:
+        began = now()
+        carol, connection_id = await someone(world.http, "carol"), f"{uuid4().hex}="
+        await world.socket("WsConnectConnectFunction", "$connect", carol, connection_id)
+        for entry in map(str, stores.cache_client().zrange("hongyan:heard", 0, -1)):
+            if entry.startswith(carol.id):
+                stores.cache_client().zadd("hongyan:heard", {entry: time.time() - 60})
+        world.deployed.restart("WsConnectSweepFunction")
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                called = await world.invoke("WsConnectSweepFunction", {})
+                if called.was_denied(action):
+                    return False
+                if not connections.of_users([carol.id])[carol.id] and not _unannounced(began):
+                    return True
+
+    return exercise
+
+
+def _unannounced(since: datetime) -> bool:
+    """Tell whether anything that happened since then waits in the outbox."""
+    with stores.engine().begin() as connection:
+        waiting = sa.select(sa.func.count()).select_from(outbox_table).where(outbox_table.c.created_at >= since)
+        return bool(connection.scalar(waiting)) or bool(connections.unsettled(1))
 
 
 def tells_sockets(function: str) -> Exercise:
@@ -681,16 +691,23 @@ _PUSHES = ("MessagePushFunction", "MessageShardFunction", "MessageRetryFunction"
 
 EXERCISES: dict[tuple[str, str, str], Exercise] = {
     **{(f, "secretsmanager:GetSecretValue", "StoresSecret"): needs_a_secret(f) for f in CALLS},
-    ("WsConnectSweepFunction", "secretsmanager:GetSecretValue", "StoresSecret"): sweeps_with_its_secret,
     ("UserCodesFunction", "secretsmanager:GetSecretValue", "SmsSecret"): needs_a_secret("UserCodesFunction"),
     ("SpeechApiFunction", "secretsmanager:GetSecretValue", "SpeechSecret"): needs_a_secret("SpeechApiFunction"),
     ("SpeechTranscribeFunction", "secretsmanager:GetSecretValue", "SpeechSecret"): needs_a_secret(
         "SpeechTranscribeFunction"
     ),
     **{(f, "sns:Publish", "EventsTopic"): announces(f) for f in ANNOUNCING},
-    **{(f, "servicediscovery:DiscoverInstances", "*"): finds_sockets(f) for f in (*_PUSHES, "WsConnectSweepFunction")},
+    **{(f, "servicediscovery:DiscoverInstances", "*"): finds_sockets(f) for f in _PUSHES},
     ("UserApiFunction", "servicediscovery:DiscoverInstances", "*"): finds_the_endpoints,
-    ("WsConnectSweepFunction", "execute-api:ManageConnections", "GET/@connections/*"): asks_after_sockets,
+    **{
+        ("WsConnectSweepFunction", action, resource): sweeps_sockets(action)
+        for action, resource in (
+            ("secretsmanager:GetSecretValue", "StoresSecret"),
+            ("servicediscovery:DiscoverInstances", "*"),
+            ("execute-api:ManageConnections", "GET/@connections/*"),
+            ("sns:Publish", "EventsTopic"),
+        )
+    },
     **{(f, "execute-api:ManageConnections", "POST/@connections/*"): tells_sockets(f) for f in _PUSHES},
     **{(f, "execute-api:ManageConnections", "DELETE/@connections/*"): closes_sockets(f) for f in _PUSHES},
     **{(f, "sqs:SendMessage", "MessageShardQueue"): cuts_crowds(f) for f in _PUSHES[:2]},

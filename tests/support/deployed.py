@@ -136,8 +136,10 @@ class Deployed:
         if variables := configuration.pop("variables", None):
             configuration["Environment"] = {"Variables": before["Environment"]["Variables"] | variables}
         client.update_function_configuration(FunctionName=name, **configuration)
-        yield
-        client.update_function_configuration(FunctionName=name, **{key: before[key] for key in configuration})
+        try:
+            yield
+        finally:
+            client.update_function_configuration(FunctionName=name, **{key: before[key] for key in configuration})
 
     @contextmanager
     def without(self, permission: Permission) -> Iterator[None]:
