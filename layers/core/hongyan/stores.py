@@ -1,5 +1,7 @@
 """Where the data stores are, and the connections to them that an environment keeps."""
 
+import importlib
+import importlib.util
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -8,6 +10,7 @@ import sqlalchemy
 from pydantic import BaseModel
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
+from snapshot_restore_py import register_before_snapshot
 
 from hongyan import aws
 from hongyan.settings import settings
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
 _LOCK_WAIT_SECONDS = 5
+_ANSWER_SECONDS = 8  # below every function's own limit
 
 
 class StoreAddresses(BaseModel):
@@ -35,13 +39,18 @@ def addresses() -> StoreAddresses:
 
 @cache
 def engine() -> sqlalchemy.Engine:
-    """Return the engine of the database.
+    """Return the engine of the database."""
+    return open_database(addresses().database_url, answer_seconds=_ANSWER_SECONDS)
+
+
+def open_database(url: str, *, answer_seconds: int | None) -> sqlalchemy.Engine:
+    """Return an engine that waits so long for the answer to a statement, or any time.
 
     An environment serves one event at a time, so one connection is enough. ``pool_pre_ping`` finds the connection that
-    died with a restarted server before a statement is lost on it. The time-outs are below those of every function.
+    died with a restarted server before a statement is lost on it.
     """
     return sqlalchemy.create_engine(
-        addresses().database_url,
+        url,
         isolation_level="READ COMMITTED",
         pool_size=1,
         max_overflow=1,
@@ -49,8 +58,8 @@ def engine() -> sqlalchemy.Engine:
         hide_parameters=True,  # a statement that fails is logged: its phones and hashes are not
         connect_args={
             "connect_timeout": 3,
-            "read_timeout": 8,
-            "write_timeout": 8,
+            "read_timeout": answer_seconds,
+            "write_timeout": answer_seconds,
             "init_command": f"SET SESSION innodb_lock_wait_timeout = {_LOCK_WAIT_SECONDS}",
         },
     )
@@ -75,3 +84,24 @@ def search_client() -> "OpenSearch":
     from opensearchpy import OpenSearch  # noqa: PLC0415  # as said above
 
     return OpenSearch(hosts=[addresses().opensearch_url], timeout=2, max_retries=0)
+
+
+def forget() -> None:
+    """Close every connection and forget where the stores are, before a snapshot (SnapStart) is taken.
+
+    Its copies would share a connection, and would not hear that a password was changed. What is otherwise imported at
+    the first call is imported now, if the function has it at all.
+    """
+    if engine.cache_info().currsize:
+        engine().dispose()
+    if cache_client.cache_info().currsize:
+        cache_client().close()
+    if search_client.cache_info().currsize:
+        search_client().close()
+    for kept in (addresses, engine, cache_client, search_client):
+        kept.cache_clear()
+    if importlib.util.find_spec("opensearchpy"):
+        importlib.import_module("opensearchpy")
+
+
+register_before_snapshot(forget)
