@@ -30,7 +30,7 @@ OPEN = {
 
 
 def alarmed_queues() -> set[str]:
-    dimensions = [d for alarm in resources("AWS::CloudWatch::Alarm").values() for d in alarm["Dimensions"]]
+    dimensions = [d for alarm in resources("AWS::CloudWatch::Alarm").values() for d in alarm.get("Dimensions", [])]
     return {d["Value"]["GetAtt"].removesuffix(".QueueName") for d in dimensions if d["Name"] == "QueueName"}
 
 
