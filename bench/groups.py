@@ -12,12 +12,12 @@ from typing import NamedTuple
 import pytest
 
 from local.stack import Stack
+from migrations.schema import migrate
 from tests.support.deployment import Deployment, deployed
-from tests.support.gateway import LambdaContext, Response
+from tests.support.gateway import Response
 from tests.support.groups import a_crowd_of_friends, a_group, fill
 from tests.support.people import Person
 from tests.support.statements import counted
-from tests.support.template import load
 
 SIZES = (10, 1_000, 10_000)
 
@@ -47,7 +47,7 @@ def in_one_process() -> Iterator[Deployment]:
     stack.start_engines()
     try:
         with pytest.MonkeyPatch.context() as patch, deployed(stack, patch) as deployment:
-            load("migrations.handler.handler")({}, LambdaContext())
+            migrate()
             deployment.empty()
             yield deployment
     finally:

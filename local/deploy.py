@@ -1,4 +1,4 @@
-"""`sam build` and `sam deploy` of the project's template to the emulator, then the migrations."""
+"""`sam build` and `sam deploy` of the project's template to the emulator."""
 
 import asyncio
 import json
@@ -22,10 +22,8 @@ from local.home import REPOSITORY, Home
 STACK = "hongyan"
 _BUCKET = "hongyan-deployment"
 _BUILD_SECONDS = 300  # the first build downloads every layer's wheels
-_DEPLOY_SECONDS = 120
-# The functions' own limits in template.yaml.
-_MIGRATION_SECONDS = 300
-_REINDEX_SECONDS = 900
+_DEPLOY_SECONDS = 300  # the migrations among them
+_REINDEX_SECONDS = 900  # the functions' own limit in template.yaml
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,6 @@ class Outputs:
 
     rest_url: str
     websocket_url: str
-    migration_function: str
     user_reindex_function: str
     message_reindex_function: str
 
@@ -108,18 +105,22 @@ async def build(home: Home) -> None:
     )
 
 
-async def deploy(home: Home, endpoint_url: str, stores: Stores, sms: Sms, speech: Speech) -> None:
-    """Deploy what was built.
+async def deploy(
+    home: Home, endpoint_url: str, stores: Stores, sms: Sms, speech: Speech, built: Path | None = None
+) -> None:
+    """Deploy what was built, or another release that `sam build` could have built.
 
     Raises:
-        StackError: `sam deploy` failed.
+        StackError: `sam deploy` failed; the release before it serves on, if there was one.
 
     """
+    template = (built or home.sam / "build") / "template.yaml"
     await asyncio.to_thread(_make_bucket, endpoint_url)
     _write_configuration(
         home,
         {
             "LocalHost": endpoint_url.removeprefix("http://"),
+            "TrafficShift": "Unwatched",
             "LambdaRuntime": f"python{sys.version_info.major}.{sys.version_info.minor}",
             "DatabaseUrl": stores.database_url,
             "DatabaseOwnerUrl": stores.database_owner_url,
@@ -140,7 +141,7 @@ async def deploy(home: Home, endpoint_url: str, stores: Stores, sms: Sms, speech
             "SpeechSecretKey": speech.secret_key,
         },
     )
-    command = [*_sam("deploy", home), "--template-file", str(home.sam / "build" / "template.yaml")]
+    command = [*_sam("deploy", home), "--template-file", str(template)]
     command += ["--stack-name", STACK, "--s3-bucket", _BUCKET, "--capabilities", "CAPABILITY_IAM"]
     command += ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
     await processes.run(
@@ -170,23 +171,12 @@ def read_outputs(endpoint_url: str) -> Outputs:
         return Outputs(
             outputs["RestUrl"],
             outputs["WebSocketUrl"],
-            outputs["MigrationFunctionName"],
             outputs["UserReindexFunctionName"],
             outputs["MessageReindexFunctionName"],
         )
     except KeyError as missing:
         msg = f"The deployed template has no output {missing}."
         raise StackError(msg) from missing
-
-
-def migrate(endpoint_url: str, function: str) -> str:
-    """Call the migration function and return the revision it reached.
-
-    Raises:
-        StackError: it failed.
-
-    """
-    return str(_call("The migration", endpoint_url, function, {}, _MIGRATION_SECONDS)["revision"])
 
 
 def reindex(endpoint_url: str, function: str) -> None:

@@ -56,6 +56,7 @@ def apply_all() -> None:
         hide_errors_of_rest_functions,
         let_single_actions_allow_batches,
         let_stacks_take_over_persisted_buckets,
+        give_parameters_to_sam,
         end_workers_when_asked_to_stop,
     ):
         try:
@@ -382,7 +383,7 @@ def let_single_actions_allow_batches() -> None:
 
     def extract_iam_action(*arguments: Any, **options: Any) -> str | None:
         action: str | None = stock(*arguments, **options)
-        return action if action is None else batches.get(action, action)
+        return action if action is None else single.get(action, action)
 
     iam_actions.extract_iam_action = extract_iam_action
 
@@ -417,6 +418,32 @@ def let_stacks_take_over_persisted_buckets() -> None:
 
     provisioners.s3_bucket_name_conflict = conflict
     handlers["create"] = provisioners._s3_create = create
+
+
+def give_parameters_to_sam() -> None:
+    """Hand the stack's parameters to SAM's transform, which decides by some of them what to make.
+
+    Stock hands it none, so it goes by their defaults.
+    """
+    from ministack.services.cloudformation import changesets, engine, handlers  # noqa: PLC0415
+
+    sam: Any = importlib.import_module("samtranslator.translator.transform")
+    _source_holds(
+        engine._apply_transforms, "_sam_transform(copy.deepcopy(template), {},", "SAM is given parameters by now"
+    )
+    stock_apply, stock_transform = engine._apply_transforms, sam.transform
+    given: ContextVar[dict[str, str]] = ContextVar("given")
+
+    def transform(template: Any, _: Any, loader: Any) -> Any:
+        return stock_transform(template, given.get(), loader)
+
+    def apply(template: Any, provided: Any = None, previous: Any = None) -> Any:
+        given.set(engine._transform_parameters(template, provided, previous))
+        return stock_apply(template, provided, previous)
+
+    sam.transform = transform
+    for module in (engine, changesets, handlers):
+        module._apply_transforms = apply
 
 
 def end_workers_when_asked_to_stop() -> None:

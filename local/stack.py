@@ -1,5 +1,6 @@
 """The local stack as an object, for tests and benchmarks."""
 
+import asyncio
 import contextlib
 import subprocess
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from local import control
+from local import control, deploy
 from local.deploy import account
 from local.emulator import Emulator
 from local.engines import MariaDB, Redis
@@ -93,6 +94,25 @@ class Stack:
 
         """
         control.ask(self._home, "restart", service=service, empty=empty)
+
+    def deploy(self, built: Path) -> None:
+        """Deploy another release over the one that serves.
+
+        Args:
+            built: a folder that `sam build` could have made.
+
+        Raises:
+            StackError: `sam deploy` failed; the release before it serves on.
+
+        """
+        stores = deploy.Stores(self.database_url, self.database_owner_url, self.redis_url, self.opensearch_url)
+        sms, speech = deploy.Sms(**self.sms_account), deploy.Speech(**self.speech_account)
+        asyncio.run(deploy.deploy(self._home, self.aws_endpoint_url, stores, sms, speech, built))
+
+    @property
+    def built(self) -> Path:
+        """Where the release is that was built at the start."""
+        return self._home.sam / "build"
 
     @property
     def database_url(self) -> str:

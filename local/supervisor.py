@@ -165,10 +165,10 @@ class Supervisor:
         )
         sms = deploy.Sms(**self._sms.account)
         speech = deploy.Speech(**self._speech.account)
-        await self._step("template deployed", deploy.deploy(self._home, endpoint_url, stores, sms, speech))
+        await self._step(
+            "database migrated, template deployed", deploy.deploy(self._home, endpoint_url, stores, sms, speech)
+        )
         outputs = await asyncio.to_thread(deploy.read_outputs, endpoint_url)
-        migration = asyncio.to_thread(deploy.migrate, endpoint_url, outputs.migration_function)
-        await self._step("database migrated", migration)
         for what, function in (
             ("people", outputs.user_reindex_function),
             ("messages", outputs.message_reindex_function),

@@ -1,4 +1,4 @@
-"""Alembic's environment: which database, which tables. Used by `migrations.handler` and the `alembic` command."""
+"""Alembic's environment: which database, which tables. Used by `migrations.schema` and the `alembic` command."""
 
 import os
 
@@ -6,13 +6,15 @@ import sqlalchemy as sa
 from alembic import context
 from hongyan import tables
 
-from migrations import owner
+# A statement that waits for a table holds up everybody behind it: it rather fails, and the deployment with it.
+_TABLE_WAIT_SECONDS = 10
 
 # For developers: `DATABASE_URL=... alembic -c migrations/alembic.ini revision --autogenerate -m "..."`.
-url = os.environ.get("DATABASE_URL")
-engine = sa.create_engine(url) if url else owner.engine()
+engine = context.config.attributes.get("engine") or sa.create_engine(os.environ["DATABASE_URL"])
 
 with engine.connect() as connection:
+    connection.execute(sa.text(f"SET SESSION lock_wait_timeout = {_TABLE_WAIT_SECONDS}"))
+    connection.commit()
     context.configure(connection=connection, target_metadata=tables.metadata, compare_type=True)
     with context.begin_transaction():
         context.run_migrations()

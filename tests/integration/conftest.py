@@ -15,11 +15,10 @@ from hongyan import rate_limits, stores
 
 from functions.user import passwords
 from local.stack import Stack
+from migrations.schema import migrate
 from tests.support.deployment import Deployment, deployed
-from tests.support.gateway import LambdaContext
 from tests.support.people import Person
 from tests.support.phones import Phone
-from tests.support.template import load
 
 # Of this run and no other: the inbox keeps what it got.
 _phone_numbers = itertools.count(random.randrange(10**7))
@@ -40,7 +39,7 @@ def whole_deployment(engines: Stack) -> Iterator[Deployment]:
         pytest.MonkeyPatch.context() as patch,
         deployed(engines, patch) as deployment,
     ):
-        assert load("migrations.handler.handler")({}, LambdaContext())["revision"]
+        migrate()
         yield deployment
 
 

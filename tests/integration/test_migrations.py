@@ -1,13 +1,24 @@
-"""The migrations make just the tables that the code knows."""
+"""The migrations make just the tables that the code knows, and CloudFormation is told how it went."""
 
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.util import CommandError
 from hongyan import stores
 from hongyan.tables import metadata
 
+from migrations.handler import handler
+from migrations.schema import MigrationLockedError, migrate
 from tests.support.deployment import Deployment
 from tests.support.gateway import LambdaContext
-from tests.support.template import load
 
 
 def test_the_migrated_database_is_what_the_code_knows(deployment: Deployment) -> None:
@@ -19,6 +30,93 @@ def test_the_migrated_database_is_what_the_code_knows(deployment: Deployment) ->
 
 
 def test_migrating_again_changes_nothing(deployment: Deployment) -> None:
-    handler = load("migrations.handler.handler")
+    assert migrate() == migrate()
 
-    assert handler({}, LambdaContext()) == handler({}, LambdaContext())
+
+def test_what_a_later_release_has_migrated_is_left_alone_when_it_is_rolled_back(deployment: Deployment) -> None:
+    with at_revision("9999"):
+        assert migrate() == "9999"
+
+
+def test_two_deployments_do_not_migrate_at_once(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("migrations.schema._LOCK_SECONDS", 0)
+    with stores.engine().connect() as other:
+        other.execute(sa.text("SELECT GET_LOCK('hongyan.migrations', 0)"))
+
+        with pytest.raises(MigrationLockedError):
+            migrate()
+
+        other.execute(sa.text("SELECT RELEASE_LOCK('hongyan.migrations')"))
+
+
+def test_a_database_of_somebody_else_is_not_touched(deployment: Deployment) -> None:
+    with at_revision("0000-of-another"), pytest.raises(CommandError):
+        migrate()
+
+
+CloudFormation = Callable[[str], dict[str, Any]]
+
+
+@pytest.fixture
+def cloudformation(deployment: Deployment) -> Iterator[CloudFormation]:
+    """Let CloudFormation ask for something; return what it is told."""
+    told: list[dict[str, Any]] = []
+
+    class Told(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            assert self.headers["Content-Type"] == ""
+            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+    with HTTPServer(("127.0.0.1", 0), Told) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+
+        def ask(request_type: str) -> dict[str, Any]:
+            ids = {"StackId": "arn:stack", "RequestId": "1", "LogicalResourceId": "Migration"}
+            url = f"http://127.0.0.1:{server.server_port}/answer?signature=abc"
+            handler({"RequestType": request_type, "ResponseURL": url, **ids}, LambdaContext())
+            [answer] = told
+            assert {name: answer[name] for name in ids} == ids
+            return answer
+
+        yield ask
+        server.shutdown()
+
+
+@pytest.mark.parametrize("request_type", ["Create", "Update"])
+def test_cloudformation_is_told_the_revision(cloudformation: CloudFormation, request_type: str) -> None:
+    answer = cloudformation(request_type)
+
+    assert answer["Status"] == "SUCCESS"
+    assert answer["Data"] == {"Revision": migrate()}
+
+
+def test_cloudformation_is_told_why_a_migration_failed(cloudformation: CloudFormation) -> None:
+    with at_revision("0000-of-another"):
+        answer = cloudformation("Update")
+
+    assert answer["Status"] == "FAILED"
+    assert answer["Reason"].startswith("CommandError: Can't locate revision")
+
+
+def test_a_stack_that_is_deleted_leaves_the_database(cloudformation: CloudFormation) -> None:
+    before = migrate()
+
+    assert cloudformation("Delete")["Status"] == "SUCCESS"
+    assert migrate() == before
+
+
+@contextmanager
+def at_revision(revision: str) -> Iterator[None]:
+    right = migrate()
+    _say_that_it_is(revision)
+    try:
+        yield
+    finally:
+        _say_that_it_is(right)
+
+
+def _say_that_it_is(revision: str) -> None:
+    with stores.engine().begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})

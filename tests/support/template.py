@@ -80,8 +80,8 @@ def rest_routes() -> list[RestRoute]:
 def socket_handler(route: str) -> Handler:
     """Return what answers frames of an action, or of `$connect`, `$disconnect`; unknown ones go to `$default`."""
     routes = template()["Resources"]["SocketApi"]["Properties"]["Routes"]
-    arn: str = routes.get(route, routes["$default"])["FunctionArn"]["GetAtt"]
-    return load(resources("AWS::Serverless::Function")[arn.removesuffix(".Arn")]["Handler"])
+    alias: str = routes.get(route, routes["$default"])["FunctionArn"]["Ref"]
+    return load(resources("AWS::Serverless::Function")[alias.removesuffix(".Alias")]["Handler"])
 
 
 def load(handler: str) -> Handler:

@@ -3,6 +3,7 @@
 import time
 
 from botocore.exceptions import BotoCoreError, ClientError
+from snapshot_restore_py import register_before_snapshot
 
 from hongyan import aws
 from hongyan.observability import logger
@@ -42,6 +43,10 @@ def attributes_of(service: str) -> dict[str, str]:
 def forget() -> None:
     """Drop what was found, so that the next question goes to Cloud Map."""
     _found.clear()
+
+
+# The monotonic clock stands still in a snapshot (SnapStart): what was found a month ago would seem fresh.
+register_before_snapshot(forget)
 
 
 def _discover(service: str) -> dict[str, str]:

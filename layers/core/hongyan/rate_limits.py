@@ -14,6 +14,7 @@ import redis
 from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.storage import RedisStorage
 from limits.strategies import MovingWindowRateLimiter
+from snapshot_restore_py import register_before_snapshot
 
 from hongyan import stores
 from hongyan.errors import RateLimited
@@ -136,6 +137,9 @@ def _open_without_redis(counts: Iterable[Count]) -> Iterator[None]:
 def _limiter() -> MovingWindowRateLimiter:
     client = stores.cache_client()
     return MovingWindowRateLimiter(RedisStorage("redis://", connection_pool=client.connection_pool, key_prefix=_PREFIX))
+
+
+register_before_snapshot(_limiter.cache_clear)  # it holds the connections of `stores`
 
 
 def _limited(limit: RateLimitItem, who: str) -> RateLimited:

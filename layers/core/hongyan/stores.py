@@ -1,5 +1,7 @@
 """Where the data stores are, and the connections to them that an environment keeps."""
 
+import importlib
+import importlib.util
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -8,6 +10,7 @@ import sqlalchemy
 from pydantic import BaseModel
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
+from snapshot_restore_py import register_before_snapshot
 
 from hongyan import aws
 from hongyan.settings import settings
@@ -119,3 +122,24 @@ def _cache_credentials() -> redis.CredentialProvider | None:
     from hongyan import iam  # noqa: PLC0415  # as above
 
     return iam.CacheCredentials(user.cache_name, user.cache_user)
+
+
+def forget() -> None:
+    """Close every connection and forget where the stores are, before a snapshot (SnapStart) is taken.
+
+    Its copies would share a connection, and would not hear that a password was changed. What is otherwise imported at
+    the first call is imported now, if the function has it at all.
+    """
+    if engine.cache_info().currsize:
+        engine().dispose()
+    if cache_client.cache_info().currsize:
+        cache_client().close()
+    if search_client.cache_info().currsize:
+        search_client().close()
+    for kept in (addresses, engine, cache_client, search_client):
+        kept.cache_clear()
+    if importlib.util.find_spec("opensearchpy"):
+        importlib.import_module("opensearchpy")
+
+
+register_before_snapshot(forget)

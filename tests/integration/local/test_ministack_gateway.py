@@ -114,6 +114,7 @@ def _deploy(emulator: Emulator) -> Gateway:
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         Parameters=[
             {"ParameterKey": "LambdaRuntime", "ParameterValue": f"python3.{sys.version_info.minor}"},
+            {"ParameterKey": "Alias", "ParameterValue": "as-given"},
         ],
     )
     formation.get_waiter("stack_create_complete").wait(StackName=_STACK, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
@@ -338,6 +339,15 @@ def test_a_stop_does_not_wait_for_the_functions_that_run(tmp_path: Path) -> None
 def test_a_function_that_may_send_one_may_send_batches(stock: Gateway, repaired: Gateway, to: str, action: str) -> None:
     assert f"not authorized to perform: {action}" in stock.invoke("announce", to=to)["errorMessage"]
     assert repaired.invoke("announce", to=to) == {"taken": 1}
+
+
+def test_sam_makes_what_the_stacks_parameters_say(stock: Gateway, repaired: Gateway) -> None:
+    def aliases(gateway: Gateway) -> list[str]:
+        answer = gateway.client("lambda").list_aliases(FunctionName="quiet")
+        return [alias["Name"] for alias in answer["Aliases"]]
+
+    assert aliases(stock) == ["by-default"]
+    assert aliases(repaired) == ["as-given"]
 
 
 def test_a_bucket_that_is_deployed_anew_after_a_restart_has_its_objects(tmp_path: Path) -> None:
