@@ -14,7 +14,7 @@ AWS_LAYER_PIP_FLAGS := --python-version 3.13 --only-binary=:all: --platform many
 OPENSEARCH_TESTS := $(wildcard tests/integration/*/test_search*.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test test-opensearch check bench openapi build clean bootstrap
+.PHONY: help run up down test rehearse test-opensearch check bench openapi build clean bootstrap
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -31,13 +31,16 @@ down: ## Stop the local stack
 test: bootstrap ## Run every test
 	.venv/bin/pytest
 
+rehearse: bootstrap ## Rehearse a release, one whose migration fails, and a rollback, on a stack of its own
+	.venv/bin/pytest -m rehearsal tests/rehearsal
+
 test-opensearch: bootstrap ## Run the tests of searching on a real OpenSearch (a JDK 17 and Maven, or OPENSEARCH_URL)
 	.venv/bin/python -m local.opensearch .venv/bin/pytest $(OPENSEARCH_TESTS)
 
 check: bootstrap ## Lint, types, import contracts, template and API drift, then every test
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy --strict $(wildcard functions layers/core/hongyan migrations local clients/python/hongyan_client bench tests)
+	.venv/bin/mypy --strict $(wildcard functions layers/core/hongyan migrations local clients/python/hongyan_client clients/python/smoke bench tests)
 	.venv/bin/lint-imports
 	.venv/bin/cfn-lint template.yaml
 	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .local/venv/sam/bin/sam validate --lint
@@ -56,7 +59,7 @@ build: bootstrap ## Build the functions and layers for AWS
 
 clean: ## Remove the local stack's data, logs and builds
 	@! .venv/bin/python -m local status >/dev/null 2>&1 || .venv/bin/python -m local down
-	rm -rf .aws-sam .local/data .local/log .local/tmp .local/sam .local/e2e .local/integration .local/opensearch
+	rm -rf .aws-sam .local/data .local/log .local/tmp .local/sam .local/e2e .local/integration .local/rehearsal .local/opensearch
 	rm -f .local/*.json .local/mariadb.sql .local/redis.conf
 
 bootstrap:
