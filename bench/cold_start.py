@@ -55,6 +55,7 @@ FUNCTIONS = {
     "functions.ws_connect.connect": _CORE,
     "functions.ws_connect.sweep": _CORE,
     "migrations.handler": (*_CORE, "alembic.command"),
+    "smoke.handler": ("boto3", "pydantic", "pydantic_settings", "aws_lambda_powertools", "httpx", "websockets"),
 }
 
 
@@ -96,7 +97,8 @@ def _milliseconds(statement: str) -> float:
 
 def _environment() -> dict[str, str]:
     of_a_function = {"POWERTOOLS_SERVICE_NAME": "hongyan", "AWS_DEFAULT_REGION": "us-east-1"}
-    return {**os.environ, **of_a_function, "PYTHONPATH": f"{_REPOSITORY}:{_REPOSITORY / 'layers' / 'core'}"}
+    sources = (_REPOSITORY, _REPOSITORY / "layers" / "core", _REPOSITORY / "clients" / "python")
+    return {**os.environ, **of_a_function, "PYTHONPATH": os.pathsep.join(map(str, sources))}
 
 
 if __name__ == "__main__":

@@ -44,8 +44,9 @@ def is_argued(name: str) -> bool:
     "parameters", [PLAIN, WITH_DOMAINS, WITHOUT_FIREWALL, LOCAL], ids=["plain", "domains", "no-firewall", "local"]
 )
 def test_it_is_valid_in_every_region(parameters: dict[str, str]) -> None:
-    # W3002: the nested template is a file until `sam deploy` packs it.
-    checked = ManualArgs(regions=REGIONS, ignore_checks=["W3002"])
+    # W3002: the nested template is a file until `sam deploy` packs it. E2530: SnapStart is not in China, where the
+    # condition SnapStarts, resolved here for the first of the regions, leaves it out.
+    checked = ManualArgs(regions=REGIONS, ignore_checks=["W3002", "E2530"])
     assert lint(json.dumps(production(**parameters)), config=checked) == []
 
 

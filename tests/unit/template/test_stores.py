@@ -18,6 +18,8 @@ KEY = {"GetAtt": "Key.Arn"}
 
 # Who calls something that only answers on the internet.
 CALLERS = {"hongyan.management", "functions.user.sms", "functions.speech.recognition"}
+# The owner of the stores, and who comes from outside as clients do.
+APART = {"MigrationFunction", "SmokeFunction"}
 CACHE_USERS = {"hongyan.connections", "hongyan.sessions", "hongyan.rate_limits", "hongyan.tickets"}
 
 
@@ -45,7 +47,7 @@ def imports() -> grimp.ImportGraph:
 
 def importers(modules: set[str]) -> set[str]:
     """Return the functions whose code can come to one of the modules."""
-    handlers = {name: f["Handler"].rpartition(".")[0] for name, f in FUNCTIONS.items() if name != "MigrationFunction"}
+    handlers = {name: f["Handler"].rpartition(".")[0] for name, f in FUNCTIONS.items() if name not in APART}
     return {name for name, module in handlers.items() if modules & {module, *imports().find_upstream_modules(module)}}
 
 
@@ -98,6 +100,15 @@ def test_only_nat_gateways_stand_in_public_subnets() -> None:
 
     assert users == {"NatA", "NatB", "PublicRoutesOfA", "PublicRoutesOfB"}
     assert not any(subnet.get("MapPublicIpOnLaunch") for subnet in resources("AWS::EC2::Subnet", STORES).values())
+
+
+def test_the_migration_can_tell_cloudformation_how_it_went() -> None:
+    """It does so by storing an object in a bucket that is none of the account's."""
+    [gateway] = [e for e in resources("AWS::EC2::VPCEndpoint", STORES).values() if e["VpcEndpointType"] == "Gateway"]
+    [told] = [s for s in gateway["PolicyDocument"]["Statement"] if "Condition" not in s]
+
+    assert told["Action"] == "s3:PutObject"
+    assert told["Resource"]["Sub"].endswith(":cloudformation-custom-resource-response-*")
 
 
 def test_each_kind_of_subnet_is_in_two_zones() -> None:

@@ -96,7 +96,7 @@ def test_a_client_of_sockets_outwaits_the_gateway_and_the_gateway_every_function
     routes = template()["Resources"]["SocketApi"]["Properties"]["Routes"]
 
     for name, route in routes.items():
-        function = route["FunctionArn"]["GetAtt"].removesuffix(".Arn")
+        function = route["FunctionArn"]["Ref"].removesuffix(".Alias")
         assert timeout(function) < route["IntegrationTimeout"] / 1000 < Pace().answer_timeout, name
     assert Pace().answer_timeout < Pace().open_timeout < Pace().give_up
 
