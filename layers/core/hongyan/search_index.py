@@ -69,7 +69,7 @@ class SearchIndex(Generic[R]):
     def __init__(self, alias: str, shape: int, definition: Json, document: Callable[[R], Document]) -> None:
         self.alias = alias
         self.shape = shape
-        self._definition = definition
+        self.definition = definition
         self._document = document
 
     def search(self, query: Json, sort: Sequence[Json], after: list[Any] | None, limit: int) -> list[Hit]:
@@ -111,7 +111,7 @@ class SearchIndex(Generic[R]):
         name = f"{self._of_shape}{new_id().lower()}"
         with _engine():
             indices = stores.search_client().indices
-            template = {"index_patterns": [self._every], "template": self._definition}
+            template = {"index_patterns": [self._every], "template": self.definition}
             indices.put_index_template(name=self.alias, body=template, request_timeout=_MANAGEMENT_SECONDS)
             indices.create(index=name, body={"aliases": {self._next: {}}}, request_timeout=_MANAGEMENT_SECONDS)
         return name
