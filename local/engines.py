@@ -187,7 +187,7 @@ class Redis(Service):
 
     @property
     def url(self) -> str:
-        """URL of database 0 for the functions. There is no other user."""
+        """URL of database 0 for the functions."""
         return f"redis://{_FUNCTIONS}:{self.home.secret(self.name)}@{HOST}:{self.port}/0"
 
     @property
@@ -205,7 +205,8 @@ class Redis(Service):
         settings = (
             f"bind {HOST}",
             f"port {self.port}",
-            "user default off",
+            # Nobody signs in as the default user; but as them the log is replayed at a start, transactions too.
+            f"requirepass {self.home.secret('redis-default')}",
             f"user {_FUNCTIONS} {CACHE_ACCESS} >{self.home.secret(self.name)}",
             f'dir "{self._data}"',
             "appendonly yes",

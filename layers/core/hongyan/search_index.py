@@ -73,7 +73,7 @@ class SearchIndex(Generic[R]):
     ) -> None:
         self.alias = alias
         self.shape = shape
-        self._definition = definition
+        self.definition = definition
         self._document = document
         self._search_time = search_time
 
@@ -124,7 +124,7 @@ class SearchIndex(Generic[R]):
         name = f"{self._of_shape}{new_id().lower()}"
         with _engine():
             indices = stores.search_client().indices
-            template = {"index_patterns": [self._every], "template": self._definition}
+            template = {"index_patterns": [self._every], "template": self.definition}
             indices.put_index_template(name=self.alias, body=template, request_timeout=_MANAGEMENT_SECONDS)
             indices.create(index=name, body={"aliases": {self._next: {}}}, request_timeout=_MANAGEMENT_SECONDS)
         return name

@@ -122,7 +122,7 @@ def test_every_file_with_a_password_is_readable_by_its_owner_alone(folder: Path)
 
 @pytest.mark.usefixtures("shared")
 def test_no_password_is_on_a_command_line(folder: Path) -> None:
-    secrets = [Home(folder).secret(name) for name in ("mariadb", "mariadb-functions", "redis")]
+    secrets = [Home(folder).secret(name) for name in ("mariadb", "mariadb-functions", "redis", "redis-default")]
     lines = [Path(f"/proc/{pid}/cmdline").read_text() for pid in service_pids(folder).values()]
     assert not [line for line in lines if any(secret in line for secret in secrets)]
 
@@ -139,9 +139,9 @@ def test_redis_restarted_empty_has_forgotten_everything_and_keeps_its_address(sh
 
 def test_redis_restarted_keeps_what_it_was_told(shared: Stack) -> None:
     with redis.Redis.from_url(shared.redis_url) as client:
-        client.set("hongyan:greeting", "hello")
+        client.pipeline(transaction=True).set("hongyan:greeting", "hello").set("hongyan:name", "world").execute()
         shared.restart("redis")
-        assert client.get("hongyan:greeting") == b"hello"
+        assert client.mget("hongyan:greeting", "hongyan:name") == [b"hello", b"world"]
 
 
 def test_mariadb_restarted_keeps_its_rows(shared: Stack) -> None:
