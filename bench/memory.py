@@ -14,7 +14,7 @@ import time
 import wave
 from array import array
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -247,13 +247,18 @@ def _invoke_all(stack: Stack) -> None:
             client.invoke(FunctionName=function["FunctionName"], Payload=b'{"rebuild": true}')
 
 
-async def _until(ask: Any, holds: Any) -> None:
+async def _until(ask: Callable[[], Awaitable[Any]], holds: Callable[[Any], bool]) -> None:
+    """Ask until something holds of the answer."""
+
+    async def asked() -> Any:
+        return await ask()
+
     patiently = AsyncRetrying(
         retry=retry_if_result(lambda answer: not holds(answer)),
         wait=wait_fixed(0.5),
         stop=stop_after_delay(_PATIENCE_SECONDS),
     )
-    await patiently(ask)
+    await patiently(asked)
 
 
 def _counted(stack: Stack, since: datetime) -> _Counted:
