@@ -15,7 +15,7 @@ import wave
 from array import array
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,7 +47,7 @@ _AT_ONCE_BYTES, _BY_PARTS_BYTES = 64 * 2**20, 70 * 2**20
 # Called by the clock, and here by us, so that a run need not wait for it.
 _SCHEDULED = ("FileSweep", "MessageSweep", "MessageExport", "MessageRetention")
 _REINDEXING = ("UserReindex", "MessageReindex")
-_SMALLEST_CLOCK_TICK = os.sysconf("SC_CLK_TCK")
+_CLOCK_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 class Usage(NamedTuple):
@@ -58,6 +58,14 @@ class Usage(NamedTuple):
     calls: int
     milliseconds: float
     processor_milliseconds: float
+
+
+class _Worker(NamedTuple):
+    """A process that runs a function."""
+
+    function: str
+    peak_megabytes: float
+    processor_seconds: float
 
 
 class _Counted(NamedTuple):
@@ -280,30 +288,38 @@ def _counted(stack: Stack, since: datetime) -> _Counted:
             )["Datapoints"]
             values[_logical(function["FunctionName"])] = sum(point["Sum"] for point in points)
     processor: dict[str, float] = defaultdict(float)
-    for name, pid in _workers(stack):
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        user, system = int(fields[11]), int(fields[12])  # utime and stime (proc(5)), behind pid and name
-        processor[name] += (user + system) / _SMALLEST_CLOCK_TICK
+    for worker in _workers(stack):
+        processor[worker.function] += worker.processor_seconds
     return _Counted(sums["Invocations"], sums["Duration"], processor)
 
 
 def _peaks(stack: Stack) -> dict[str, float]:
     peaks: dict[str, float] = defaultdict(float)
-    for name, pid in _workers(stack):
-        status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-        peaks[name] = max(peaks[name], int(status["VmHWM"].split()[0]) / 1024)
+    for worker in _workers(stack):
+        peaks[worker.function] = max(peaks[worker.function], worker.peak_megabytes)
     return peaks
 
 
-def _workers(stack: Stack) -> Iterator[tuple[str, int]]:
+def _workers(stack: Stack) -> Iterator[_Worker]:
     for pid in stack.worker_pids():
-        environment = dict(
-            variable.split("=", 1)
-            for variable in Path(f"/proc/{pid}/environ").read_text(errors="replace").split("\0")
-            if "=" in variable
-        )
-        if function := environment.get("AWS_LAMBDA_FUNCTION_NAME"):
-            yield _logical(function), pid
+        with suppress(FileNotFoundError, ProcessLookupError):  # one that has ended since
+            if worker := _worker(Path(f"/proc/{pid}")):
+                yield worker
+
+
+def _worker(process: Path) -> _Worker | None:
+    variables = (process / "environ").read_text(errors="replace").split("\0")
+    environment = dict(variable.split("=", 1) for variable in variables if "=" in variable)
+    status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+    fields = (process / "stat").read_text().rpartition(")")[2].split()
+    user, system = int(fields[11]), int(fields[12])  # utime and stime (proc(5)), counted behind pid and name
+    if "AWS_LAMBDA_FUNCTION_NAME" not in environment or "VmHWM" not in status:
+        return None
+    return _Worker(
+        _logical(environment["AWS_LAMBDA_FUNCTION_NAME"]),
+        int(status["VmHWM"].split()[0]) / 1024,
+        (user + system) / _CLOCK_TICKS_A_SECOND,
+    )
 
 
 def _logical(function_name: str) -> str:
