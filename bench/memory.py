@@ -1,7 +1,8 @@
 """What each deployed function takes of memory and time under calls as large as its limits allow, on the local stack.
 
-A function's process is asked what it had at the most (Linux, `VmHWM`), the emulator how often it was called and for how
-long. Everything is done twice: the first time starts what is cold and takes the most memory, the second is timed.
+A function's process is asked what it had at the most (Linux, `VmHWM`) and for how long it computed. All is done twice:
+the first time starts what is cold and takes the most memory, the second tells what a request, frame or record takes of
+the processor, which does not depend on what else runs on the machine. Waiting is not measured: it does.
 """
 
 import asyncio
@@ -13,10 +14,9 @@ import os
 import time
 import wave
 from array import array
-from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -34,12 +34,14 @@ from websockets.asyncio.client import connect
 from bench.people import Account, befriend, make_accounts
 from local.deploy import account
 from local.stack import Stack
-from tests.support.template import resources, template
+from tests.support.template import resources, rest_routes, template
 
 _HOME = Path(__file__).parents[1] / ".local" / "bench-memory"
 _PATIENCE_SECONDS = 300
-_MESSAGES, _MESSAGES_AGAIN = 1_000, 100
-_LONG_TEXT = "鸿雁传书" * 1_250  # 5,000 characters, the longest message
+# More or longer ones, and the local search engine takes 13 GB.
+_MESSAGES, _MESSAGES_AGAIN = 120, 60
+_TEXT = "鸿雁传书" * 100  # 400 characters
+_LONGEST_TEXT = "鸿雁传书" * 1_250
 _CROWD = 10_000
 _PIXELS_A_SIDE = 7_000  # 49 of the 50 million pixels that a picture may have
 _VOICE_SECONDS = 59
@@ -47,60 +49,54 @@ _AT_ONCE_BYTES, _BY_PARTS_BYTES = 64 * 2**20, 70 * 2**20
 # Called by the clock, and here by us, so that a run need not wait for it.
 _SCHEDULED = ("FileSweep", "MessageSweep", "MessageExport", "MessageRetention")
 _REINDEXING = ("UserReindex", "MessageReindex")
-_SMALLEST_CLOCK_TICK = os.sysconf("SC_CLK_TCK")
+_CLOCK_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 class Usage(NamedTuple):
-    """Of one function: what it is given and had at the most, in MB; the second time's calls, and ms of each."""
+    """Of one function: what it is given and had at the most, in MB; the second time's calls, and ms of each.
+
+    Calls are requests of clients, frames, and records of queues; those of authorizers and of the clock are not counted.
+    """
 
     memory: int
     peak: float | None
     calls: int
-    milliseconds: float
     processor_milliseconds: float
 
 
-class _Counted(NamedTuple):
-    calls: dict[str, float]
-    milliseconds: dict[str, float]
-    processor_seconds: dict[str, float]
+class _Worker(NamedTuple):
+    """A process that runs a function."""
+
+    function: str
+    peak_megabytes: float
+    processor_seconds: float
 
 
 def report(stack: Stack) -> None:
     """Print what `measure` finds."""
     print("\n## Memory of each function, and its time under the largest calls\n")
-    print(
-        "| function | MemorySize | peak RSS MB | calls | ms a call | of which processor ms |\n|---|---|---|---|---|---|"
-    )
+    print("| function | MemorySize | peak RSS MB | calls | processor ms a call |\n|---|---|---|---|---|")
     for name, usage in measure(stack).items():
         peak = "–" if usage.peak is None else f"{usage.peak:.0f}"
-        means = f"{usage.milliseconds:.0f} | {usage.processor_milliseconds:.0f}" if usage.calls else "– | –"
-        print(f"| {name} | {usage.memory} | {peak} | {usage.calls} | {means} |")
+        each = f"{usage.processor_milliseconds:.1f}" if usage.calls else "–"
+        print(f"| {name} | {usage.memory} | {peak} | {usage.calls} | {each} |")
 
 
 def measure(stack: Stack) -> dict[str, Usage]:
     """Call everything twice, and return what each function took."""
-    started = datetime.now(UTC) - timedelta(minutes=1)
     world = asyncio.run(_World.made(stack))
     asyncio.run(world.call_everything(_MESSAGES))
-    before = _counted(stack, started)
+    calls, computed = world.calls + _records(stack), _computed(stack)
     asyncio.run(world.call_everything(_MESSAGES_AGAIN))
-    after = _counted(stack, started)
-    return dict(_usages(_peaks(stack), before, after))
-
-
-def _usages(peaks: dict[str, float], before: _Counted, after: _Counted) -> Iterator[tuple[str, Usage]]:
-    of_all = template()["Globals"]["Function"]["MemorySize"]
+    calls = world.calls + _records(stack) - calls
+    again = _computed(stack)
+    peaks, of_all = _peaks(stack), template()["Globals"]["Function"]["MemorySize"]
+    usages = {}
     for function, properties in sorted(resources("AWS::Serverless::Function").items()):
         name = function.removesuffix("Function")
-        calls = round(after.calls.get(name, 0) - before.calls.get(name, 0))
-        took = after.milliseconds.get(name, 0) - before.milliseconds.get(name, 0)
-        processor = after.processor_seconds.get(name, 0) - before.processor_seconds.get(name, 0)
-        memory = properties.get("MemorySize", of_all)
-        yield (
-            name,
-            Usage(memory, peaks.get(name), calls, took / max(calls, 1), processor * 1000 / max(calls, 1)),
-        )
+        milliseconds = (again[name] - computed[name]) * 1000 / max(calls[name], 1)
+        usages[name] = Usage(properties.get("MemorySize", of_all), peaks.get(name), calls[name], milliseconds)
+    return usages
 
 
 class _World:
@@ -109,6 +105,7 @@ class _World:
     def __init__(self, stack: Stack, alice: Account, bob: Account, chat: str, crowd: str) -> None:
         self.stack, self.alice, self.bob, self.chat, self.crowd = stack, alice, bob, chat, crowd
         self.rest_url = stack.endpoints.rest_url
+        self.calls: Counter[str] = Counter()
 
     @classmethod
     async def made(cls, stack: Stack) -> "_World":
@@ -130,6 +127,7 @@ class _World:
             yield client
 
     async def ok(self, http: httpx.AsyncClient, method: str, path: str, body: Any = None) -> Any:
+        self.calls[_answering(method, path)] += 1
         answer = await http.request(method, path, json=body)
         answer.raise_for_status()
         return answer.json() if answer.content else None
@@ -137,6 +135,7 @@ class _World:
     async def call_everything(self, messages: int) -> None:
         async with self.http() as http, self.http(self.bob) as bob:
             await make_accounts(self.rest_url, f"more-{uuid4().hex[:8]}", 5)
+            self.calls["UserApi"] += 2 * 5  # each registers and logs in
             await self._people(http)
             await self._files(http)
             await self._voice(http)
@@ -161,7 +160,7 @@ class _World:
         at_once = asyncio.Semaphore(4)
 
         async def say(conversation: str) -> None:
-            body = {"client_id": uuid4().hex, "type": "text", "content": {"text": _LONG_TEXT}}
+            body = {"client_id": uuid4().hex, "type": "text", "content": {"text": _TEXT}}
             async with at_once:
                 await self.ok(http, "POST", f"/v1/conversations/{conversation}/messages", body)
 
@@ -171,12 +170,13 @@ class _World:
 
     async def _frames(self, socket: Any, times: int) -> None:
         for n in range(times):
-            message = {"client_id": uuid4().hex, "type": "text", "content": {"text": _LONG_TEXT}}
+            message = {"client_id": uuid4().hex, "type": "text", "content": {"text": _LONGEST_TEXT}}
             for frame in (
                 {"action": "ping"},
                 {"action": "send", "conversation_id": self.chat, "message": message},
                 {"action": "sync", "cursor": None},
             ):
+                self.calls["WsConnectFrame" if frame["action"] == "ping" else "MessageSocket"] += 1
                 await socket.send(json.dumps({"id": f"{n}", **frame}))
                 async with asyncio.timeout(_PATIENCE_SECONDS):
                     while json.loads(await socket.recv())["type"] == "events":
@@ -186,13 +186,16 @@ class _World:
         for _ in range(20):
             await self.ok(http, "GET", f"/v1/conversations/{self.chat}/messages?limit=100")
             await self.ok(http, "GET", "/v1/sync")
-        await _until(lambda: self._finds(http), lambda found: len(found) == 100)  # noqa: PLR2004  # a full page
         for _ in range(10):
-            await self._finds(http)
+            await _until(lambda: self._finds(http), lambda found: len(found) == 100)  # noqa: PLR2004  # a full page
 
     async def _finds(self, http: httpx.AsyncClient) -> list[Any]:
-        found: list[Any] = (await self.ok(http, "GET", "/v1/messages/search?q=传书&limit=100"))["items"]
-        return found
+        """Search; nothing is found while the engine is too busy with indexing what was said."""
+        self.calls["MessageSearch"] += 1
+        answer = await http.get("/v1/messages/search?q=传书&limit=100")
+        return (
+            [] if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else answer.raise_for_status().json()["items"]
+        )
 
     async def _files(self, http: httpx.AsyncClient) -> None:
         picture = io.BytesIO()
@@ -212,6 +215,7 @@ class _World:
         async def transcript() -> Any:
             return (await self.ok(http, "GET", path))["items"][0]["content"]["transcript"]
 
+        self.calls["SpeechApi"] += 1
         await http.post("/v1/speech/recognitions?language=en", content=recording, headers={"Content-Type": "audio/m4a"})
         await _until(transcript, lambda text: text is not None)
 
@@ -247,56 +251,67 @@ def _invoke_all(stack: Stack) -> None:
             client.invoke(FunctionName=function["FunctionName"], Payload=b'{"rebuild": true}')
 
 
-async def _until(ask: Any, holds: Any) -> None:
+async def _until(ask: Callable[[], Awaitable[Any]], holds: Callable[[Any], bool]) -> None:
+    """Ask until something holds of the answer."""
+
+    async def asked() -> Any:
+        return await ask()
+
     patiently = AsyncRetrying(
         retry=retry_if_result(lambda answer: not holds(answer)),
         wait=wait_fixed(0.5),
         stop=stop_after_delay(_PATIENCE_SECONDS),
     )
-    await patiently(ask)
+    await patiently(asked)
 
 
-def _counted(stack: Stack, since: datetime) -> _Counted:
-    cloudwatch = account().client("cloudwatch", endpoint_url=stack.aws_endpoint_url)
-    functions = account().client("lambda", endpoint_url=stack.aws_endpoint_url).list_functions()["Functions"]
-    sums: dict[str, dict[str, float]] = {"Invocations": {}, "Duration": {}}
-    for function in functions:
-        for metric, values in sums.items():
-            points = cloudwatch.get_metric_statistics(
-                Namespace="AWS/Lambda",
-                MetricName=metric,
-                Dimensions=[{"Name": "FunctionName", "Value": function["FunctionName"]}],
-                StartTime=since,
-                EndTime=datetime.now(UTC) + timedelta(minutes=1),
-                Period=60,
-                Statistics=["Sum"],
-            )["Datapoints"]
-            values[_logical(function["FunctionName"])] = sum(point["Sum"] for point in points)
-    processor: dict[str, float] = defaultdict(float)
-    for name, pid in _workers(stack):
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        user, system = int(fields[11]), int(fields[12])  # utime and stime (proc(5)), behind pid and name
-        processor[name] += (user + system) / _SMALLEST_CLOCK_TICK
-    return _Counted(sums["Invocations"], sums["Duration"], processor)
+def _answering(method: str, path: str) -> str:
+    """Return the function that the template lets answer a request."""
+    route = next(route for route in rest_routes() if route.matches(method, path.partition("?")[0]))
+    functions = resources("AWS::Serverless::Function").items()
+    return next(name for name, function in functions if function["Handler"] == route.handler).removesuffix("Function")
+
+
+def _records(stack: Stack) -> Counter[str]:
+    """Return how many records of queues each function has settled (`hongyan.batches`)."""
+    lines = [json.loads(line) for line in stack.function_logs() if line.startswith("{")]
+    return Counter(_logical(line["function_name"]) for line in lines if line["message"] == "a record is done")
+
+
+def _computed(stack: Stack) -> dict[str, float]:
+    computed: dict[str, float] = defaultdict(float)
+    for worker in _workers(stack):
+        computed[worker.function] += worker.processor_seconds
+    return computed
 
 
 def _peaks(stack: Stack) -> dict[str, float]:
     peaks: dict[str, float] = defaultdict(float)
-    for name, pid in _workers(stack):
-        status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-        peaks[name] = max(peaks[name], int(status["VmHWM"].split()[0]) / 1024)
+    for worker in _workers(stack):
+        peaks[worker.function] = max(peaks[worker.function], worker.peak_megabytes)
     return peaks
 
 
-def _workers(stack: Stack) -> Iterator[tuple[str, int]]:
+def _workers(stack: Stack) -> Iterator[_Worker]:
     for pid in stack.worker_pids():
-        environment = dict(
-            variable.split("=", 1)
-            for variable in Path(f"/proc/{pid}/environ").read_text(errors="replace").split("\0")
-            if "=" in variable
-        )
-        if function := environment.get("AWS_LAMBDA_FUNCTION_NAME"):
-            yield _logical(function), pid
+        with suppress(FileNotFoundError, ProcessLookupError):  # one that has ended since
+            if worker := _worker(Path(f"/proc/{pid}")):
+                yield worker
+
+
+def _worker(process: Path) -> _Worker | None:
+    variables = (process / "environ").read_text(errors="replace").split("\0")
+    environment = dict(variable.split("=", 1) for variable in variables if "=" in variable)
+    status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+    fields = (process / "stat").read_text().rpartition(")")[2].split()
+    user, system = int(fields[11]), int(fields[12])  # utime and stime (proc(5)), counted behind pid and name
+    if "AWS_LAMBDA_FUNCTION_NAME" not in environment or "VmHWM" not in status:
+        return None
+    return _Worker(
+        _logical(environment["AWS_LAMBDA_FUNCTION_NAME"]),
+        int(status["VmHWM"].split()[0]) / 1024,
+        (user + system) / _CLOCK_TICKS_A_SECOND,
+    )
 
 
 def _logical(function_name: str) -> str:
