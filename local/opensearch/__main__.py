@@ -7,82 +7,24 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from collections.abc import Sequence
 
 from local import control
-from local.engines import NotReadyError
 from local.failures import StackError
-from local.home import REPOSITORY, Home
-from local.opensearch.node import OpenSearchNode
-from local.processes import Child
-
-_READY_SECONDS = 120
-_POLL_SECONDS = 0.1
+from local.home import REPOSITORY
+from local.opensearch.running import opensearch
 
 
 def main() -> int:
     """Run the command and return its exit code, or 1 after one sentence that says why it could not be run."""
     try:
-        return asyncio.run(_run_with_opensearch(sys.argv[1:]))
+        with opensearch() as url:
+            return asyncio.run(_run(sys.argv[1:], url))
     except StackError as error:
         print(f"{control.ERROR_PREFIX}{error}", file=sys.stderr, flush=True)
         return 1
     except KeyboardInterrupt:
         return 130  # as shells count it
-
-
-async def _run_with_opensearch(command: Sequence[str]) -> int:
-    url = os.environ.get("OPENSEARCH_URL", "")
-    if url:
-        return await _run(command, url)
-    home = Home(REPOSITORY / ".local" / "opensearch")
-    home.make()
-    lock = home.lock()
-    if lock is None:
-        msg = f"Another run has its OpenSearch in {home.path}."
-        raise StackError(msg)
-    try:
-        return await _run_with_node(command, home, lock)
-    finally:
-        os.close(lock)
-
-
-async def _run_with_node(command: Sequence[str], home: Home, lock: int) -> int:
-    node = OpenSearchNode(home)
-    node.empty()
-    print("Building and starting OpenSearch.", flush=True)
-    await asyncio.to_thread(node.prepare)
-    child = await Child.start(
-        node.command(),
-        log=home.log / f"{node.name}.log",
-        environment=os.environ,
-        cwd=REPOSITORY,
-        lock=lock,
-    )
-    try:
-        await _wait_until_ready(node, child)
-        print(f"OpenSearch answers at {node.url}, pid {child.pid}.", flush=True)
-        return await _run(command, node.url)
-    finally:
-        await child.stop()
-
-
-async def _wait_until_ready(node: OpenSearchNode, child: Child) -> None:
-    deadline = time.monotonic() + _READY_SECONDS
-    while True:
-        if child.exit_code is not None:
-            msg = f"{node.title} {child.epitaph()}"
-            raise StackError(msg)
-        try:
-            await asyncio.to_thread(node.check)
-        except NotReadyError as error:
-            if time.monotonic() > deadline:
-                msg = f"{node.title} did not answer within {_READY_SECONDS} s: {error}"
-                raise StackError(msg) from error
-            await asyncio.sleep(_POLL_SECONDS)
-        else:
-            return
 
 
 async def _run(command: Sequence[str], url: str) -> int:
