@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bench import cold_start, crowds, groups, history, sync
+from bench import cold_start, crowds, groups, history, search, sync
 from bench.people import Account, befriend, make_accounts, socket_address
 from local.stack import Stack
 from tests.support.deployment import Deployment
@@ -38,6 +38,7 @@ def main() -> None:
         syncs(deployment)
         crowds.report(deployment)
         history.report(deployment)
+    search.report_where_possible()
     cold_starts()
 
 

@@ -38,7 +38,7 @@ def fill_history(conversation_id: str, one: str, other: str, count: int, text: s
     """Append many messages of two people in turn, a second between them; one in a thousand was recalled."""
     about = {"conversation_id": conversation_id, "count": count, "moment": now().replace(tzinfo=None)}
     said = {**about, "one": one, "other": other, "content": json.dumps({"text": text})}
-    with _patiently() as engine:
+    with patiently() as engine:
         for first in range(1, count + 1, _AT_ONCE):
             last = min(first + _AT_ONCE - 1, count)
             with engine.begin() as connection:
@@ -57,18 +57,18 @@ def fill_strangers(count: int) -> None:
 
 def measure_tables() -> None:
     """Let the optimizer know how large the tables are now."""
-    with _patiently() as engine, engine.begin() as connection:
+    with patiently() as engine, engine.begin() as connection:
         connection.execute(sa.text("ANALYZE TABLE messages, members, conversations, hidden_messages, outbox"))
 
 
 def forget_histories() -> None:
     """Empty the table of messages at one stroke: row by row it would take longer than the functions wait."""
-    with _patiently() as engine, engine.begin() as connection:
+    with patiently() as engine, engine.begin() as connection:
         connection.execute(sa.text("TRUNCATE TABLE messages"))
 
 
 @contextmanager
-def _patiently() -> Iterator[sa.Engine]:
+def patiently() -> Iterator[sa.Engine]:
     """Open an engine that waits longer than functions do."""
     engine = sa.create_engine(stores.addresses().database_url, isolation_level="READ COMMITTED")
     yield engine
