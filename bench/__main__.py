@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bench import cold_start, crowds, groups, history, memory, sync
+from bench import cold_start, crowds, groups, history, memory, search, sync
 from bench.people import Account, befriend, make_accounts, socket_address
 from local.stack import Stack
 from tests.support.deployment import Deployment
@@ -39,6 +39,7 @@ def main() -> None:
         syncs(deployment)
         crowds.report(deployment)
         history.report(deployment)
+    search.report_where_possible()
     cold_start.report()
 
 

@@ -89,14 +89,17 @@ def search(wanted: Wanted, readable: Sequence[Readable], after: list[object] | N
 
 
 def question(asked: lines.Asked, wanted: Wanted, scope: Json) -> Json:
-    """Return the query: all as it stands, then all words; and of each, whole words before those that only begin so."""
-    ways = [
-        (8, phrase("text", asked.phrase)),
-        (4, phrase("text", asked.unfinished_phrase)),
-        (2, every([phrase("text", words) for words in asked.words])),
-        (1, every([phrase("text", words) for words in asked.unfinished_words])),
+    """Return the query: all as it stands, then all words; and of each, whole words before those that only begin so.
+
+    Ways that come to the same, as all do for one character, are asked once, with the highest of their scores.
+    """
+    ways = [[asked.phrase], [asked.unfinished_phrase], asked.words, asked.unfinished_words]
+    scored = [
+        (score, every([phrase("text", words) for words in way]))
+        for number, (score, way) in enumerate(zip((8, 4, 2, 1), ways, strict=True))
+        if way not in ways[:number]
     ]
-    return {"bool": {"must": best_of(ways), "filter": [scope, *_filters(wanted)]}}
+    return {"bool": {"must": best_of(scored), "filter": [scope, *_filters(wanted)]}}
 
 
 def searchable_text(message: Message) -> str:

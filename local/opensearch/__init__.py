@@ -1,1 +1,1 @@
-"""A real OpenSearch in place of osmem-server, for `make test-opensearch` alone."""
+"""A real OpenSearch in place of osmem-server, for `make test-opensearch` and `make bench`."""

@@ -136,7 +136,18 @@ def test_ways_to_match_are_scored_from_all_as_it_stands_to_what_begins_so() -> N
     ways = ask("green tea")["bool"]["must"]["dis_max"]["queries"]
 
     assert [way["constant_score"]["boost"] for way in ways] == [8, 4, 2, 1]
-    assert ways[0]["constant_score"]["filter"] == {"match_phrase": {"text": "green. tea."}}
+    assert {"match_phrase": {"text": "green. tea."}} in nested(ways[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "scores"), [("的", [8]), ("天气", [8]), ("meeting", [8, 4]), ("Python 代码", [8, 2, 1])]
+)
+def test_ways_that_come_to_the_same_are_asked_once_with_the_highest_of_their_scores(
+    text: str, scores: list[int]
+) -> None:
+    ways = ask(text)["bool"]["must"]["dis_max"]["queries"]
+
+    assert [way["constant_score"]["boost"] for way in ways] == scores
 
 
 @pytest.mark.parametrize("windows", [0, 1, 300, 301, 900])
