@@ -1,5 +1,6 @@
 """The whole local stack: the template built, deployed and migrated, then stopped without a trace."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -7,9 +8,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from botocore.config import Config
 
+from local.deploy import account
 from local.home import read_json
 from local.stack import Stack
+from tests.support.template import resources, template
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +50,28 @@ def test_the_deployed_api_answers_and_clients_find_it_in_the_endpoints_file(stac
     }
 
 
+def test_sam_local_is_given_what_each_function_is_given_with_addresses_that_a_container_reaches(
+    stack: Stack, folder: Path
+) -> None:
+    given = read_json(folder / "sam-local-env.json")
+    secrets = account().client("secretsmanager", endpoint_url=stack.aws_endpoint_url)
+    no_prefix = Config(inject_host_prefix=False)
+    registry = account().client("servicediscovery", endpoint_url=stack.aws_endpoint_url, config=no_prefix)
+
+    of_all = set(template()["Globals"]["Function"]["Environment"]["Variables"])
+    functions = resources("AWS::Serverless::Function")
+    of_one = {name: set(f.get("Environment", {}).get("Variables", {})) for name, f in functions.items()}
+    assert {name: set(variables) for name, variables in given.items()} == {n: of_all | own for n, own in of_one.items()}
+    arns = {v for variables in given.values() for name, v in variables.items() if name.endswith("_SECRET_ARN")}
+    texts = [json.dumps(given), *(secrets.get_secret_value(SecretId=arn)["SecretString"] for arn in arns)]
+    namespace = given["MessagePushFunction"]["CLOUD_MAP_NAMESPACE"]
+    [sockets] = registry.discover_instances(NamespaceName=namespace, ServiceName="ws_connect")["Instances"]
+    texts.append(sockets["Attributes"]["management_url"])
+    assert not [text for text in texts if "127.0.0.1" in text or "localhost" in text]
+    assert [text for text in texts if "@host.docker.internal:" in text]
+    assert sockets["Attributes"]["url"] == stack.endpoints.websocket_url
+
+
 def test_what_functions_log_can_be_read(stack: Stack) -> None:
     health(stack)
     assert [line for line in stack.function_logs() if "the database is migrated" in line]
@@ -79,4 +105,5 @@ def test_a_stopped_stack_leaves_no_process_and_no_temporary_file(stack: Stack, f
     assert processes_of(folder) == []
     assert not (folder / "tmp").exists()
     assert not (folder / "endpoints.json").exists()
+    assert not (folder / "sam-local-env.json").exists()
     assert not (folder / "supervisor.json").exists()
