@@ -20,8 +20,11 @@ def main() -> None:
 
         def call(method: str, path: str, token: str | None, body: Any) -> Any:
             headers = {"Authorization": f"Bearer {token}"} if token else {}
-            content = {"content": body} if isinstance(body, bytes) else {"json": body}
-            answer = http.request(method, path, headers=headers, **content)
+            if isinstance(body, bytes):
+                headers["Content-Type"] = "application/octet-stream"
+                answer = http.request(method, path, headers=headers, content=body)
+            else:
+                answer = http.request(method, path, headers=headers, json=body)
             return answer.raise_for_status().json()
 
         sys.stdout.write(json.dumps(sample(function, make(call)), ensure_ascii=False) + "\n")

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +13,10 @@ import pytest
 from botocore.config import Config
 
 from local.deploy import account
-from local.home import read_json
+from local.emulator import CREDENTIALS
+from local.home import REPOSITORY, read_json
 from local.stack import Stack
+from tests.events import sample
 from tests.support.template import resources, template
 
 
@@ -70,6 +74,35 @@ def test_sam_local_is_given_what_each_function_is_given_with_addresses_that_a_co
     assert not [text for text in texts if "127.0.0.1" in text or "localhost" in text]
     assert [text for text in texts if "@host.docker.internal:" in text]
     assert sockets["Attributes"]["url"] == stack.endpoints.websocket_url
+
+
+def test_a_function_that_is_given_it_reaches_stores_and_emulator_by_the_name_of_the_machine(
+    stack: Stack, folder: Path
+) -> None:
+    code = (
+        "import json, socket, sys\n"
+        "known = socket.getaddrinfo\n"
+        "socket.getaddrinfo = lambda host, *more, **named: known(\n"
+        "    '127.0.0.1' if host == 'host.docker.internal' else host, *more, **named)\n"
+        "import asyncio; asyncio.set_event_loop(asyncio.new_event_loop())\n"
+        "from functions.user.api import handler; from tests.support.gateway import LambdaContext\n"
+        "print(handler(json.load(sys.stdin), LambdaContext())['body'])"
+    )
+    given = read_json(folder / "sam-local-env.json")["UserApiFunction"]
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+
+    ran = subprocess.run(  # noqa: S603  # code of ours
+        [sys.executable, "-c", code],
+        input=json.dumps(sample("UserApiFunction", {})),
+        env=kept | CREDENTIALS | given | {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'layers' / 'core'}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads(ran.stdout.splitlines()[-1])
+    assert {*told["dependencies"].values(), *told["modules"].values()} == {"ok"}
 
 
 def test_what_functions_log_can_be_read(stack: Stack) -> None:
