@@ -14,7 +14,7 @@ AWS_LAYER_PIP_FLAGS := --python-version 3.13 --only-binary=:all: --platform many
 OPENSEARCH_TESTS := $(wildcard tests/integration/*/test_search*.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test rehearse test-opensearch check bench openapi build clean bootstrap
+.PHONY: help run up down test rehearse test-opensearch check bench cost openapi build clean bootstrap
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -42,7 +42,7 @@ test-opensearch: bootstrap ## Run the tests of searching on a real OpenSearch (a
 check: bootstrap ## Lint, types, import contracts, template and API drift, then every test
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy --strict $(wildcard functions layers/audio layers/core/hongyan migrations local clients/python/hongyan_client clients/python/smoke bench tests)
+	.venv/bin/mypy --strict $(wildcard functions layers/audio layers/core/hongyan migrations local clients/python/hongyan_client clients/python/smoke bench cost tests)
 	.venv/bin/lint-imports
 	.venv/bin/cfn-lint template.yaml stores.yaml
 	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .local/venv/sam/bin/sam validate --lint
@@ -52,6 +52,11 @@ check: bootstrap ## Lint, types, import contracts, template and API drift, then 
 
 bench: bootstrap ## Measure the local stack
 	.venv/bin/python -m bench
+
+cost: bootstrap ## Price a month: USERS=10000 MESSAGES=40 GROUP=2 ONLINE=0.5 HOURS=3 SIZE=small (docs/cost.md)
+	@.venv/bin/python -m cost $(if $(USERS),--users $(USERS)) $(if $(MESSAGES),--messages $(MESSAGES)) \
+		$(if $(GROUP),--group $(GROUP)) $(if $(ONLINE),--online $(ONLINE)) $(if $(HOURS),--hours $(HOURS)) \
+		$(if $(SIZE),--size $(SIZE))
 
 openapi: bootstrap ## Write docs/openapi.json anew from the code
 	.venv/bin/python -m tests.contract.openapi

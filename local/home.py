@@ -23,8 +23,8 @@ class Home:
     """One stack's folder.
 
     Layout: `data/` (kept between runs), `log/`, `tmp/` (emptied at start, removed at stop), `sam/` (build and cache),
-    `ports.json`, `secrets.json` (mode 0600), `supervisor.json` (mode 0600, while a stack runs), `endpoints.json` (while
-    it is ready).
+    `ports.json`, `secrets.json` (mode 0600), `supervisor.json` (mode 0600, while a stack runs), `endpoints.json` and
+    `sam-local-env.json` (while it is ready).
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,6 +35,7 @@ class Home:
         self.sam = self.path / "sam"
         self.supervisor_file = self.path / "supervisor.json"
         self.endpoints_file = self.path / "endpoints.json"
+        self.sam_local_file = self.path / "sam-local-env.json"
 
     def make(self) -> None:
         """Make the folders that are missing, closed to other users."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from local import control, deploy
+from local import control, deploy, sam_local
 from local.emulator import Emulator
 from local.engines import HOST, MariaDB, NotReadyError, OpenSearch, Redis, Service, check_http
 from local.failures import StackError
@@ -78,6 +78,7 @@ class Supervisor:
             if log.name != "run.log":  # which `up` has opened for this very process
                 log.unlink()
         self._home.endpoints_file.unlink(missing_ok=True)
+        self._home.sam_local_file.unlink(missing_ok=True)
         shutil.rmtree(self._home.tmp)
         self._home.make()
 
@@ -176,6 +177,7 @@ class Supervisor:
             await self._step(
                 f"search index of {what} filled", asyncio.to_thread(deploy.reindex, endpoint_url, function)
             )
+        await asyncio.to_thread(sam_local.write_environment, self._home, endpoint_url)
         self._record["endpoints"] = {
             "rest_url": outputs.rest_url,
             "websocket_url": outputs.websocket_url,
@@ -225,6 +227,7 @@ class Supervisor:
 
     async def _end(self) -> None:
         self._home.endpoints_file.unlink(missing_ok=True)
+        self._home.sam_local_file.unlink(missing_ok=True)
         async with self._restarting:  # a restart under way ends first, so that nothing starts behind our back
             await self._end_children()
         shutil.rmtree(self._home.tmp, ignore_errors=True)

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from hongyan import connections, metrics
+from hongyan import connections, management, metrics
 from hongyan.batches import PartialItemFailureResponse, SQSRecord, settle_each
 from hongyan.clock import now
 from hongyan.connections import Connection
 from hongyan.events import ConnectionAudience, Event, Identity, SessionAudience
-from hongyan.failures import is_store_out_of_reach
+from hongyan.failures import is_out_of_reach
 from hongyan.observability import follow, logger
 from hongyan.unit_of_work import read
 from pydantic import TypeAdapter, ValidationError
@@ -59,6 +59,7 @@ def push(events: Sequence[Event]) -> set[Identity]:
 
     Raises:
         redis.RedisError: it cannot be told who is online.
+        hongyan.discovery.UnresolvedError: it cannot be told where the sockets are.
         sqlalchemy.exc.DBAPIError: it cannot be told who is in a conversation.
 
     """
@@ -70,6 +71,8 @@ def push(events: Sequence[Event]) -> set[Identity]:
         for user_id in people[e.identity]:
             for connection in _concerned(e, open_connections.get(user_id, [])):
                 outgoing[Socket(user_id, connection)].add(e)
+    if outgoing:
+        management.client()  # fails, when it is nowhere, before shards are put on their queue once more with each try
     refused = queues.put(settings().message_shard_queue_url, audiences.shards(crowded)) if crowded else set()
     untold = [(socket, e) for socket in deliver(outgoing) for e in outgoing[socket].events]
     refused |= _leave_to_retries(untold, {e.identity: e for e in unique})
@@ -90,7 +93,7 @@ def _leave_to_retries(untold: Iterable[tuple[Socket, Event]], as_queued: Mapping
 
 
 @retry(
-    retry=retry_if_exception(lambda error: isinstance(error, Exception) and is_store_out_of_reach(error)),
+    retry=retry_if_exception(lambda error: isinstance(error, Exception) and is_out_of_reach(error)),
     wait=wait_random_exponential(multiplier=0.05, max=0.5),
     stop=stop_after_delay(_RIDE_OUT_SECONDS),
     retry_error_callback=lambda _: None,
@@ -100,10 +103,10 @@ def _push_riding_out(events: Sequence[Event]) -> set[Identity] | None:
 
 
 def _push_or_give_back(events: Sequence[Event]) -> set[Identity]:
-    """Push, riding out a store that restarts; one that stays away gives everything back to the queue."""
+    """Push, riding out what is away for a moment; what stays away gives everything back to the queue."""
     undelivered = _push_riding_out(events)
     if undelivered is None:
-        logger.error("a store is out of reach", undelivered=len(events))
+        logger.error("a part of the service is out of reach", undelivered=len(events))
         return {e.identity for e in events}
     return undelivered
 

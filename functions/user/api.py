@@ -212,4 +212,4 @@ def end_session(session_id: str, caller: Caller) -> None:
 @app.post("/v1/ws-tickets", status_code=201, responses=problems(TokenInvalid))
 def issue_ticket(caller: Caller) -> Ticket:
     """Issue a ticket that opens one socket within 30 s."""
-    return Ticket(ticket=tickets.issue(caller), url=discovery.attributes_of("websocket")["url"])
+    return Ticket(ticket=tickets.issue(caller), url=discovery.attributes_of("ws_connect")["url"])

@@ -18,16 +18,29 @@ State = Literal["ok", "unavailable"]
 def endpoints() -> Endpoints:
     """Return the public addresses, as the deployment registered them."""
     return Endpoints(
-        rest_url=discovery.attributes_of("rest")["url"],
-        websocket_url=discovery.attributes_of("websocket")["url"],
+        rest_url=discovery.attributes_of("user")["url"],
+        websocket_url=discovery.attributes_of("ws_connect")["url"],
         version=hongyan.__version__,
     )
 
 
 def health() -> Health:
-    """Ask each store. Only without the database can nothing be served; the others are derived from it."""
+    """Ask each store, and the registry for each module. Only without the database can nothing be served at all."""
     database = _database()
-    return Health(status=database, dependencies={"database": database, "redis": _redis(), "opensearch": _opensearch()})
+    return Health(
+        status=database,
+        dependencies={"database": database, "redis": _redis(), "opensearch": _opensearch()},
+        modules={module: _registered(module) for module in discovery.MODULES},
+    )
+
+
+def _registered(module: discovery.Module) -> State:
+    try:
+        discovery.attributes_of(module)
+    except discovery.UnresolvedError as error:
+        logger.warning("a module is nowhere to be found", module_name=module, error=repr(error))
+        return "unavailable"
+    return "ok"
 
 
 def _database() -> State:

@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from hongyan.clock import Timestamp
+from hongyan.discovery import Module
 from hongyan.ids import Id
 from hongyan.schemas import ClientKey, Nickname, Prose, RequestBody, User
 from pydantic import AfterValidator, BaseModel, Discriminator, Field, StringConstraints, Tag
@@ -175,7 +176,8 @@ class Endpoints(BaseModel):
 
 
 class Health(BaseModel):
-    """Whether the deployment serves, and the state of each store."""
+    """Whether the deployment serves, the state of each store, and which modules are registered."""
 
     status: Literal["ok", "unavailable"]
     dependencies: dict[str, Literal["ok", "unavailable"]]
+    modules: dict[Module, Literal["ok", "unavailable"]]

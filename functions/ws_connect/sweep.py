@@ -8,15 +8,19 @@ came or went and whose function died before it told them.
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 from hongyan import connections, management, metrics, presence
 from hongyan.connections import Connection
+from hongyan.discovery import UnresolvedError
 from hongyan.management import CALLS_AT_ONCE
 from hongyan.metrics import Metric
 from hongyan.observability import SCHEDULE, logger
 from hongyan.sessions import Principal
+
+if TYPE_CHECKING:
+    from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
 
 # Together below 15 s, within which presence is right: silent so long, found at the next round, asked after.
 SILENT_SECONDS = 8.0
@@ -64,16 +68,20 @@ def probe_silent() -> None:
         redis.RedisError: it cannot be told who is connected.
 
     """
+    try:
+        client = management.client()
+    except UnresolvedError as error:
+        logger.warning("not known where sockets are", error=repr(error))
+        return
     while silent := connections.silent_for(SILENT_SECONDS, _AT_ONCE):
-        states = list(_pool.map(lambda found: _probe(*found), silent))
+        states = list(_pool.map(lambda found: _probe(client, *found), silent))
         metrics.count(Metric.STALE_CONNECTIONS, states.count("gone"))
         if "unknown" in states or len(silent) < _AT_ONCE:
             return
 
 
-def _probe(owner: Principal, connection_id: str) -> _State:
+def _probe(client: "ApiGatewayManagementApiClient", owner: Principal, connection_id: str) -> _State:
     """Ask after one connection, note what it is, and return that."""
-    client = management.client()
     try:
         client.get_connection(ConnectionId=connection_id)
     except client.exceptions.GoneException:

@@ -21,7 +21,8 @@ from hongyan import discovery, stores
 from hongyan.ids import new_id
 from moto import mock_aws
 
-_NAMESPACE, _SERVICE = "copies", "rest"
+_NAMESPACE = "copies"
+_SERVICE: discovery.Module = "user"
 
 
 def main() -> None:

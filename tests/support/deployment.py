@@ -235,13 +235,20 @@ def _register(namespace: str, management_url: str) -> None:
     cloud_map = boto3.client("servicediscovery")
     operation = cloud_map.create_http_namespace(Name=namespace)["OperationId"]
     namespace_id = cloud_map.get_operation(OperationId=operation)["Operation"]["Targets"]["NAMESPACE"]
-    attributes = {
-        "rest": {"url": "https://rest.example/live"},
-        "websocket": {"url": "wss://sockets.example/live", "management_url": management_url},
-    }
-    for name, of_instance in attributes.items():
-        service = cloud_map.create_service(Name=name, NamespaceId=namespace_id, Type="HTTP")["Service"]
-        cloud_map.register_instance(ServiceId=service["Id"], InstanceId="live", Attributes=of_instance)
+    services = resources("AWS::ServiceDiscovery::Service")
+    for instance in resources("AWS::ServiceDiscovery::Instance").values():
+        module = services[instance["ServiceId"]["Ref"]]["Name"]
+        values = {
+            "url": "wss://sockets.example/live" if module == "ws_connect" else "https://rest.example/live",
+            "management_url": management_url,
+            "function": f"hongyan-{module}",
+        }
+        service = cloud_map.create_service(Name=module, NamespaceId=namespace_id, Type="HTTP")["Service"]
+        cloud_map.register_instance(
+            ServiceId=service["Id"],
+            InstanceId=instance["InstanceId"],
+            Attributes={name: values[name] for name in instance["InstanceAttributes"]},
+        )
 
 
 def _forget_environment() -> None:

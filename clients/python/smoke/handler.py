@@ -51,4 +51,4 @@ def _people_can_talk() -> bool:
 
 
 def _endpoint() -> str:
-    return discovery.attributes_of("rest")["url"]
+    return discovery.attributes_of("user")["url"]

@@ -30,7 +30,10 @@ _SIGNED_LINKS = _TIMEOUTS.merge(
     )
 )
 # DiscoverInstances lives on its own host, `data-servicediscovery`; a single local endpoint has no such name.
-_DISCOVERY = _TIMEOUTS.merge(Config(inject_host_prefix="AWS_ENDPOINT_URL" not in os.environ))
+# What it said before will do (`hongyan.discovery`), so nobody waits long for it.
+_DISCOVERY = _TIMEOUTS.merge(
+    Config(connect_timeout=1, read_timeout=1, inject_host_prefix="AWS_ENDPOINT_URL" not in os.environ)
+)
 
 
 @cache

@@ -558,7 +558,7 @@ class InternalError(Problem):
 
 
 class ServiceUnavailable(Problem):
-    """A store is out of reach. Nothing was half-done: try again."""
+    """A store or a module is out of reach. Nothing was half-done: try again."""
 
     status = 503
     code = "service_unavailable"

@@ -3,6 +3,7 @@
 import redis
 from sqlalchemy.exc import DBAPIError
 
+from hongyan.discovery import UnresolvedError
 from hongyan.errors import InternalError, Problem, ServiceUnavailable
 from hongyan.observability import logger
 
@@ -23,16 +24,16 @@ def problem_for(error: Exception) -> Problem:
     """Return the problem to answer with: what was meant for the client as it is, else 503 or 500 without internals."""
     if isinstance(error, Problem):
         return error
-    if is_store_out_of_reach(error):
-        logger.exception("a store is out of reach", exc_info=error)
+    if is_out_of_reach(error):
+        logger.exception("a part of the service is out of reach", exc_info=error)
         return ServiceUnavailable()
     logger.exception("an unexpected failure", exc_info=error)
     return InternalError()
 
 
-def is_store_out_of_reach(error: Exception) -> bool:
-    """Tell whether a store could not be reached or stayed locked, rather than refused something as wrong."""
-    if isinstance(error, redis.RedisError):
+def is_out_of_reach(error: Exception) -> bool:
+    """Tell whether a store or a module could not be reached, or a row stayed locked: trying again may help."""
+    if isinstance(error, redis.RedisError | UnresolvedError):
         return True
     if not isinstance(error, DBAPIError):
         return False

@@ -17,7 +17,7 @@ CALL_SECONDS = 3
 
 def client() -> "ApiGatewayManagementApiClient":
     """Return the client of the endpoint that this deployment's sockets are behind."""
-    return _client(discovery.attributes_of("websocket")["management_url"])
+    return _client(discovery.attributes_of("ws_connect")["management_url"])
 
 
 @cache

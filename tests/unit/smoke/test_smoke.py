@@ -21,7 +21,7 @@ def codedeploy(monkeypatch: pytest.MonkeyPatch) -> Stubber:
 
 @pytest.fixture(autouse=True)
 def nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discovery, "attributes_of", {"rest": {"url": "http://127.0.0.1:1"}}.__getitem__)
+    monkeypatch.setattr(discovery, "attributes_of", {"user": {"url": "http://127.0.0.1:1"}}.__getitem__)
 
 
 def people_can_talk(monkeypatch: pytest.MonkeyPatch) -> None:

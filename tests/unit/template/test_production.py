@@ -165,7 +165,9 @@ def test_both_apis_take_tls_1_2_or_newer_by_their_own_addresses_and_by_domains()
 
 def test_clients_are_told_the_domains_and_functions_the_sockets_own_address() -> None:
     resources = production(**WITH_DOMAINS)["Resources"]
-    rest, socket = (resources[name]["Properties"]["InstanceAttributes"] for name in ("RestInstance", "SocketInstance"))
+    rest, socket = (
+        resources[name]["Properties"]["InstanceAttributes"] for name in ("UserInstance", "WsConnectInstance")
+    )
     outputs = production(**WITH_DOMAINS)["Outputs"]
 
     assert rest["url"] == outputs["RestUrl"]["Value"] == "https://api.example.com"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hongyan.discovery import MODULES
 from hongyan.events import EventType
 from hongyan.web import MAX_BODY_BYTES
 
@@ -199,3 +200,19 @@ def test_voice_messages_go_to_the_recogniser_only_if_they_shall() -> None:
     assert subscription["Condition"] == "TranscribesVoice"
     assert template()["Conditions"]["TranscribesVoice"] == {"Equals": [{"Ref": "TranscribeVoice"}, "true"]}
     assert subscription["Properties"]["FilterPolicy"] == {"type": ["message.created"], "message_type": ["voice"]}
+
+
+def test_every_module_is_registered_with_where_it_answers_and_what_runs_it() -> None:
+    services = {name: service["Name"] for name, service in resources("AWS::ServiceDiscovery::Service").items()}
+    instances = {
+        services[instance["ServiceId"]["Ref"]]: instance["InstanceAttributes"]
+        for instance in resources("AWS::ServiceDiscovery::Instance").values()
+    }
+    packages = {path.parent.name for path in (Path(__file__).parents[3] / "functions").glob("*/__init__.py")}
+
+    assert set(services.values()) == set(instances) == set(MODULES) == packages
+    for module, attributes in instances.items():
+        sockets = {"management_url"} if module == "ws_connect" else set()
+        assert set(attributes) == {"url", "function"} | sockets
+        function = attributes["function"]["Ref"].removesuffix(".Alias")
+        assert FUNCTIONS[function]["Handler"].startswith(f"functions.{module}.")
