@@ -4,18 +4,12 @@ Parameters, conditions, maps and pseudo parameters are resolved, so that what is
 resources stay. Stacks of the local emulator can be had as well, by their parameters.
 """
 
-import json
 import re
-import subprocess
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-from tests.support.template import TEMPLATE
-
-_REPOSITORY = TEMPLATE.parent
-_SAM_PYTHON = _REPOSITORY / ".local" / "venv" / "sam" / "bin" / "python"
+from tests.support.translation import translate
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
@@ -64,20 +58,12 @@ def production_resources(resource_type: str, **parameters: str) -> dict[str, dic
 
 @cache
 def _resolved(parameters: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    template = _translated(parameters)
+    template = translate(**dict(parameters))
     template.pop("Rules", None)  # of what may be given together: they make nothing
     declared: dict[str, dict[str, Any]] = template.pop("Parameters", {})
     defaults = {name: parameter.get("Default", name) for name, parameter in declared.items()}
     values = {name: str(value) for name, value in (_PSEUDO_PARAMETERS | defaults | dict(parameters)).items()}
     return _Resolver(values, template.pop("Mappings", {}), template.pop("Conditions", {})).template(template)
-
-
-def _translated(parameters: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    command = [str(_SAM_PYTHON), str(Path(__file__).with_name("serverless_transform.py")), json.dumps(dict(parameters))]
-    done = subprocess.run(command, input=TEMPLATE.read_bytes(), capture_output=True, check=False)  # noqa: S603  # our own
-    assert done.returncode == 0, done.stderr.decode()
-    translated: dict[str, Any] = json.loads(done.stdout)
-    return translated
 
 
 class _Resolver:

@@ -1,4 +1,4 @@
-"""SAM's transform of template.yaml, as AWS runs it; for the emulator's interpreter, which has the translator.
+"""SAM's transform of template.yaml, as AWS runs it; for the SAM CLI's interpreter: the translator pins other packages.
 
 Reads {"template": path, "parameters": {...}, "packages": {path: URL}} and writes plain CloudFormation, both as JSON.
 """

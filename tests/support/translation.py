@@ -10,32 +10,38 @@ from typing import Any
 from local.home import REPOSITORY
 from tests.support.template import TEMPLATE
 
-_PYTHON = REPOSITORY / ".local" / "venv" / "ministack" / "bin" / "python"
+_PYTHON = REPOSITORY / ".local" / "venv" / "sam" / "bin" / "python"
 
 Resources = dict[str, dict[str, Any]]
 
 
-def translated(packages: dict[str, str] | None = None, **parameters: str) -> Resources:
-    """Return the resources that a deployment to AWS makes.
+def translated(packages: dict[str, str] | None = None, /, **parameters: str) -> Resources:
+    """Return the resources that a deployment makes; as `translate`."""
+    made: Resources = translate(packages, **parameters)["Resources"]
+    return made
+
+
+def translate(packages: dict[str, str] | None = None, /, **parameters: str) -> dict[str, Any]:
+    """Return the template as CloudFormation gets it.
 
     Args:
         packages: where the package of a folder lies, by folder; elsewhere for another release of it.
-        parameters: other than the template's defaults.
+        parameters: other than the template's defaults, which are those of AWS.
 
     """
     order = {"template": str(TEMPLATE), "parameters": parameters, "packages": packages or {}}
     ran = subprocess.run(  # noqa: S603  # our own program
         [str(_PYTHON), "-m", "tests.support.sam_transform"],
         input=json.dumps(order),
-        env=os.environ | {"PYTHONPATH": ".", "AWS_DEFAULT_REGION": "eu-central-1"},
+        env=os.environ | {"PYTHONPATH": ".", "AWS_DEFAULT_REGION": "us-east-1"},
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    made: Resources = json.loads(ran.stdout)["Resources"]
-    return made
+    template: dict[str, Any] = json.loads(ran.stdout)
+    return template
 
 
 def of_type(resources: Resources, kind: str) -> Resources:
