@@ -12,7 +12,7 @@ import time
 import zipfile
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -33,6 +33,7 @@ from websockets.asyncio.client import ClientConnection
 from tests.e2e.people import PATIENCE_SECONDS
 from tests.e2e.test_files import eventually, send, uploaded
 from tests.e2e.test_messages import Someone, befriend, someone
+from tests.support.cloudformation import awaiting
 from tests.support.deployed import Deployed, Invocation, permissions
 from tests.support.gateway import rest_event
 from tests.support.recordings import spoken
@@ -184,6 +185,12 @@ async def on_a_socket(world: World, *, function: str, route: str, body: str = ""
     return called
 
 
+async def migrate(world: World) -> Invocation:
+    with awaiting("Update") as (request, told):
+        called = await world.invoke("MigrationFunction", request)
+    return replace(called, has_failed=[answer["Status"] for answer in told] != ["SUCCESS"])
+
+
 async def tell_nobody(world: World, *, function: str) -> Invocation:
     return await world.queue(function, event("friend.removed", UsersAudience(user_ids=[new_id()])).model_dump_json())
 
@@ -271,7 +278,7 @@ CALLS: dict[str, Callable[[World], Awaitable[Invocation]]] = {
     "WsConnectFrameFunction": partial(
         on_a_socket, function="WsConnectFrameFunction", route="ping", body='{"action": "ping", "id": "1"}'
     ),
-    "MigrationFunction": a_call("MigrationFunction", {}),
+    "MigrationFunction": migrate,
 }
 
 
@@ -680,6 +687,11 @@ async def finds_the_endpoints(world: World) -> bool:
     return worked(await world.rest("UserApiFunction", "GET", "/v1/endpoints"))
 
 
+async def lets_people_meet(world: World) -> bool:
+    world.deployed.restart("SmokeFunction")
+    return worked(await world.invoke("SmokeFunction", {}))
+
+
 async def recognizes_files(world: World) -> bool:
     return worked(await recognize(world))
 
@@ -691,6 +703,7 @@ _PUSHES = ("MessagePushFunction", "MessageShardFunction", "MessageRetryFunction"
 
 EXERCISES: dict[tuple[str, str, str], Exercise] = {
     **{(f, "secretsmanager:GetSecretValue", "StoresSecret"): needs_a_secret(f) for f in CALLS},
+    ("MigrationFunction", "secretsmanager:GetSecretValue", "OwnerSecret"): needs_a_secret("MigrationFunction"),
     ("UserCodesFunction", "secretsmanager:GetSecretValue", "SmsSecret"): needs_a_secret("UserCodesFunction"),
     ("SpeechApiFunction", "secretsmanager:GetSecretValue", "SpeechSecret"): needs_a_secret("SpeechApiFunction"),
     ("SpeechTranscribeFunction", "secretsmanager:GetSecretValue", "SpeechSecret"): needs_a_secret(
@@ -699,6 +712,7 @@ EXERCISES: dict[tuple[str, str, str], Exercise] = {
     **{(f, "sns:Publish", "EventsTopic"): announces(f) for f in ANNOUNCING},
     **{(f, "servicediscovery:DiscoverInstances", "*"): finds_sockets(f) for f in _PUSHES},
     ("UserApiFunction", "servicediscovery:DiscoverInstances", "*"): finds_the_endpoints,
+    ("SmokeFunction", "servicediscovery:DiscoverInstances", "*"): lets_people_meet,
     **{
         ("WsConnectSweepFunction", action, resource): sweeps_sockets(action)
         for action, resource in (

@@ -2,7 +2,7 @@
 
 The exercises (`exercises.py`) tell whether a function works: without the permission it must not, and again once it is
 back. What the emulator does not enforce is named there, shown here not to be, and proves nothing;
-tests/unit/template/test_permissions.py holds it by its text.
+tests/unit/template/test_production.py holds it by its text.
 """
 
 from collections.abc import AsyncIterator

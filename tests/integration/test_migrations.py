@@ -1,10 +1,7 @@
 """The migrations make just the tables that the code knows, and CloudFormation is told how it went."""
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -17,6 +14,7 @@ from hongyan.tables import metadata
 
 from migrations.handler import handler
 from migrations.schema import MigrationLockedError, migrate
+from tests.support.cloudformation import IDS, awaiting
 from tests.support.deployment import Deployment
 from tests.support.gateway import LambdaContext
 
@@ -54,45 +52,24 @@ def test_a_database_of_somebody_else_is_not_touched(deployment: Deployment) -> N
         migrate()
 
 
-CloudFormation = Callable[[str], dict[str, Any]]
-
-
-@pytest.fixture
-def cloudformation(deployment: Deployment) -> Iterator[CloudFormation]:
+def cloudformation(request_type: str) -> dict[str, Any]:
     """Let CloudFormation ask for something; return what it is told."""
-    told: list[dict[str, Any]] = []
-
-    class Told(BaseHTTPRequestHandler):
-        def do_PUT(self) -> None:
-            assert self.headers["Content-Type"] == ""
-            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-    with HTTPServer(("127.0.0.1", 0), Told) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-
-        def ask(request_type: str) -> dict[str, Any]:
-            ids = {"StackId": "arn:stack", "RequestId": "1", "LogicalResourceId": "Migration"}
-            url = f"http://127.0.0.1:{server.server_port}/answer?signature=abc"
-            handler({"RequestType": request_type, "ResponseURL": url, **ids}, LambdaContext())
-            [answer] = told
-            assert {name: answer[name] for name in ids} == ids
-            return answer
-
-        yield ask
-        server.shutdown()
+    with awaiting(request_type) as (request, told):
+        handler(request, LambdaContext())
+    [answer] = told
+    assert {name: answer[name] for name in IDS} == IDS
+    return answer
 
 
 @pytest.mark.parametrize("request_type", ["Create", "Update"])
-def test_cloudformation_is_told_the_revision(cloudformation: CloudFormation, request_type: str) -> None:
+def test_cloudformation_is_told_the_revision(deployment: Deployment, request_type: str) -> None:
     answer = cloudformation(request_type)
 
     assert answer["Status"] == "SUCCESS"
     assert answer["Data"] == {"Revision": migrate()}
 
 
-def test_cloudformation_is_told_why_a_migration_failed(cloudformation: CloudFormation) -> None:
+def test_cloudformation_is_told_why_a_migration_failed(deployment: Deployment) -> None:
     with at_revision("0000-of-another"):
         answer = cloudformation("Update")
 
@@ -100,7 +77,7 @@ def test_cloudformation_is_told_why_a_migration_failed(cloudformation: CloudForm
     assert answer["Reason"].startswith("CommandError: Can't locate revision")
 
 
-def test_a_stack_that_is_deleted_leaves_the_database(cloudformation: CloudFormation) -> None:
+def test_a_stack_that_is_deleted_leaves_the_database(deployment: Deployment) -> None:
     before = migrate()
 
     assert cloudformation("Delete")["Status"] == "SUCCESS"

@@ -41,10 +41,18 @@ def permissions() -> list[Permission]:
     """Return what the template lets the functions of a local stack do, one by one. What it denies is not among it."""
     roles = production_resources("AWS::IAM::Role", **LOCAL)
     functions = production_resources("AWS::Lambda::Function", **LOCAL)
+    apart = production_resources("AWS::IAM::Policy", **LOCAL).values()
+    policies = [
+        *(
+            (name, policy)
+            for name, function in functions.items()
+            for policy in roles[function["Role"]["Fn::GetAtt"][0]].get("Policies", [])
+        ),
+        *((role["Ref"].removesuffix("Role"), policy) for policy in apart for role in policy["Roles"]),
+    ]
     return [
         Permission(name, policy["PolicyName"], action, shown(resource))
-        for name, function in functions.items()
-        for policy in roles[function["Role"]["Fn::GetAtt"][0]].get("Policies", [])
+        for name, policy in policies
         for statement in as_list(policy["PolicyDocument"]["Statement"])
         if statement["Effect"] == "Allow"
         for action in as_list(statement["Action"])

@@ -33,6 +33,7 @@ WITH_DOMAINS = {
 }
 LOCAL = {
     "LocalHost": "127.0.0.1:4566",
+    "TrafficShift": "Unwatched",
     "DatabaseUrl": "mysql+pymysql://functions@127.0.0.1/hongyan",
     "DatabaseOwnerUrl": "mysql+pymysql://owner@127.0.0.1/hongyan",
     "RedisUrl": "redis://127.0.0.1",

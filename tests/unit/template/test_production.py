@@ -124,6 +124,15 @@ def test_whoever_asks_s3_for_what_may_not_be_there_may_list_the_folders_of_uploa
     assert [each.function for each in permissions() if each.action == "s3:ListBucket"] == ["FileApiFunction"]
 
 
+def test_the_smoke_test_may_tell_codedeploy_how_it_went_where_codedeploy_asks() -> None:
+    [told] = [each for each in statements(ROLES["SmokeFunctionRole"]) if "codedeploy:" in str(each["Action"])]
+    unwatched = production_resources("AWS::IAM::Role", TrafficShift="Unwatched")["SmokeFunctionRole"]
+
+    assert told["Action"] == "codedeploy:PutLifecycleEventHookExecutionStatus"
+    assert ":deploymentgroup:hongyan-ServerlessDeploymentApplication-" in told["Resource"]
+    assert not any("codedeploy:" in str(each["Action"]) for each in statements(unwatched))
+
+
 def test_what_lies_in_queues_topics_and_buckets_is_encrypted() -> None:
     assert all(queue["SqsManagedSseEnabled"] is True for queue in QUEUES.values())
     # Alarms' topic holds nobody's words, and AWS's own key does not let CloudWatch publish (SNS guide, key management).

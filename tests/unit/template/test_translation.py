@@ -185,6 +185,7 @@ def test_the_alarm_on_errors_counts_the_versions_that_are_being_deployed(in_aws:
     for metric in metrics:
         dimensions = {d["Name"]: d["Value"] for d in metric["MetricStat"]["Metric"]["Dimensions"]}
         function = dimensions["FunctionName"]["Ref"]
+        assert function != "WsConnectAuthorizerFunction", "it refuses by failing"
         assert dimensions["Resource"] == {"Fn::Sub": f"${{{function}}}:live"}
         alias = in_aws[f"{function}Aliaslive"]["Properties"]
         assert dimensions["ExecutedVersion"] == alias["FunctionVersion"]
