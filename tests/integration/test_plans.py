@@ -241,7 +241,7 @@ def test_the_sweeper_reads_what_it_publishes(world: World) -> None:
         connection.execute(sa.update(outbox_table).values(created_at=earlier))
     measure_tables()
 
-    found = plans(outbox.sweep)
+    found = plans(lambda: outbox.sweep(set()))
 
     assert_bounded(found, most=outbox._SWEEP_ROWS)
     assert [plan.keys for plan in found] == [{("outbox", "ix_outbox_created_at")}, {("outbox", "PRIMARY")}]

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
+from pydantic import ValidationError
 
 from hongyan import aws, stores
 from hongyan.clock import now
@@ -63,27 +64,41 @@ def waiting_since() -> datetime | None:
         return connection.scalar(sa.select(outbox.c.created_at).order_by(outbox.c.created_at).limit(1))
 
 
-def sweep() -> int:
+def sweep(passed_by: set[str]) -> int:
     """Publish one batch of rows that were left behind, oldest first, and return how many the topic took.
 
-    Rows are locked while they are published and skipped where another sweeper holds them.
+    Rows are locked while they are published and skipped where another sweeper holds them. A row that cannot be read is
+    of a later release, which was rolled back: it is for that release, stays, and holds nothing up behind it.
+
+    Args:
+        passed_by: the events that are left out; those that are found to be of a later release are added.
 
     Raises:
         botocore.exceptions.ClientError: the topic cannot be reached; the rows stay.
 
     """
     left_behind = (
-        sa.select(outbox.c.body)
-        .where(outbox.c.created_at < now() - LEFT_BEHIND_AFTER)
+        sa.select(outbox.c.event_id, outbox.c.body)
+        .where(outbox.c.created_at < now() - LEFT_BEHIND_AFTER, outbox.c.event_id.not_in(passed_by))
         .order_by(outbox.c.created_at)
         .limit(_SWEEP_ROWS)
         .with_for_update(skip_locked=True)
     )
     with stores.engine().begin() as connection:
-        events = [Event.model_validate_json(body) for body in connection.scalars(left_behind)]
+        rows = connection.execute(left_behind).all()
+        events = [known for row in rows if (known := _read(row.event_id, row.body)) is not None]
         taken = _publish(events)
         _forget(connection, taken)
+    passed_by.update({row.event_id for row in rows} - {known.event_id for known in events})
     return len(taken)
+
+
+def _read(event_id: str, body: str) -> Event | None:
+    try:
+        return Event.model_validate_json(body)
+    except ValidationError:
+        logger.error("an event is of another release", event_id=event_id)  # not what it is about
+        return None
 
 
 def _forget(connection: sa.Connection, event_ids: Sequence[str]) -> None:

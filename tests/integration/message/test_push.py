@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from hongyan import connections, outbox, stores
 from hongyan.clock import now
 from hongyan.events import ConversationAudience, event
+from hongyan.ids import new_id
 from hongyan.tables import outbox as outbox_table
 
 from tests.support.cache import lose_cache
@@ -292,6 +293,21 @@ def test_the_sweeper_empties_a_long_outbox(deployment: Deployment) -> None:
 
     assert sweep() == 210
     assert len(deployment.queued()) == 210
+
+
+def test_events_of_a_later_release_stay_and_hold_up_nothing_behind_them(deployment: Deployment) -> None:
+    """Their release was rolled back, and comes again."""
+    unknown = [new_id() for _ in range(201)]
+    rows = [{"event_id": each, "body": '{"type": "later"}', "created_at": now()} for each in unknown]
+    with stores.engine().begin() as connection:
+        connection.execute(sa.insert(outbox_table).values(rows))
+        outbox.write(connection, [event("message.read", ConversationAudience(conversation_id="c"), seq=1)])
+    left_behind()
+
+    assert sweep() == 1
+
+    assert waiting() == len(unknown)
+    assert len(deployment.queued()) == 1
 
 
 def test_two_sweepers_at_once_announce_each_event_once(deployment: Deployment) -> None:

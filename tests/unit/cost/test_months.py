@@ -6,7 +6,7 @@ from cost import months, tables
 from cost.__main__ import DOCUMENT, filled
 from cost.months import People
 from cost.prices import list_prices
-from tests.support.template import resources
+from tests.support.template import STORES, resources, template
 
 DEV, SMALL, LARGE = (months.sizes()[name] for name in ("dev", "small", "large"))
 NOBODY = People(users=0, messages_a_day=40, group=2, online=0.5, hours_a_day=3)
@@ -24,6 +24,15 @@ def test_what_stands_there_is_paid_by_the_hour() -> None:
 
     assert used["cache.t4g.micro"] == used["t3.small.search"] == used["nat_hour"] == 730
     assert used["search_gb_month"] == 10
+
+
+def test_sizes_are_those_of_the_template() -> None:
+    deployed = template(STORES)["Mappings"]["Sizes"]
+
+    for name, size in months.sizes().items():
+        shared = {key: value for key, value in size._asdict().items() if key in deployed[name]}
+        assert len(shared) >= 6
+        assert shared == {key: deployed[name][key] for key in shared}
 
 
 def test_empty_queues_are_asked_all_month() -> None:
