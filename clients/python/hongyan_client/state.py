@@ -184,7 +184,7 @@ class LocalState:
                     self._put_message(message)
             case MessageRead(reading=reading):
                 with self._writing():
-                    self._put_receipt(reading)
+                    self._move_receipt(reading)
             case ConversationCreated() | ConversationUpdated() | FriendAccepted():
                 with self._writing():
                     self._put_unknown_conversation(event.conversation)
@@ -394,27 +394,19 @@ class LocalState:
             self._database.execute("DELETE FROM receipts WHERE conversation_id = ? AND user_id = ?", place)
 
     def _put_receipt(self, reading: Reading) -> None:
-        if self._is_past(reading):
-            return
         self._database.execute(
             "INSERT INTO receipts VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)",
             (reading.conversation_id, reading.user_id, reading.seq),
         )
 
-    def _is_past(self, reading: Reading) -> bool:
-        """Tell whether it speaks of who left, or of a group in which one was not then or is not now, as late events do.
+    def _move_receipt(self, reading: Reading) -> None:
+        """Take a reading over from an event, of whom sync tells: an event that is late may speak of others.
 
-        How far they read since is told to nobody, so it would stay what it was.
+        How far those read since, who left or whom one left, is told to nobody, so it would stay what it was.
         """
-        has_left = """SELECT NOT json_extract(body, '$.is_present') FROM members
-            WHERE conversation_id = ? AND user_id = ?"""
-        is_elsewhere = """SELECT kind = 'group' AND role IS NULL OR first_seq > ? FROM (
-            SELECT json_extract(card, '$.kind') AS kind, json_extract(card, '$.role') AS role,
-                json_extract(card, '$.first_seq') AS first_seq
-            FROM conversations WHERE id = ?)"""
-        return bool(
-            self._one(has_left, reading.conversation_id, reading.user_id)
-            or self._one(is_elsewhere, reading.seq, reading.conversation_id)
+        self._database.execute(
+            "UPDATE receipts SET seq = max(seq, ?) WHERE conversation_id = ? AND user_id = ?",
+            (reading.seq, reading.conversation_id, reading.user_id),
         )
 
     # The file.
