@@ -31,7 +31,14 @@ def cloud_map(stack: Stack) -> "ServiceDiscoveryClient":
 @pytest.fixture
 def sockets(cloud_map: "ServiceDiscoveryClient") -> Iterator[tuple[str, dict[str, str]]]:
     """Hand out the id of the service and the attributes of its instance, which is put back at the end."""
-    [service_id] = [s["Id"] for s in cloud_map.list_services()["Services"] if s["Name"] == "ws_connect"]
+    # Beside that of the deployment there is one for `sam local`.
+    [namespace_id] = [n["Id"] for n in cloud_map.list_namespaces()["Namespaces"] if n["Name"] == STACK]
+    [service_id] = [
+        service["Id"]
+        for service in cloud_map.list_services()["Services"]  # the emulator knows no filter
+        if service["Name"] == "ws_connect"
+        and cloud_map.get_service(Id=service["Id"])["Service"]["NamespaceId"] == namespace_id
+    ]
     [instance] = cloud_map.list_instances(ServiceId=service_id)["Instances"]
     yield service_id, instance["Attributes"]
     for other in cloud_map.list_instances(ServiceId=service_id)["Instances"]:
