@@ -37,7 +37,8 @@ def widgets() -> list[dict[str, Any]]:
     """Return what the dashboard consists of, with the names of resources in the place of references to them."""
     body, variables = template()["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Sub"]
     for name, value in variables.items():
-        body = body.replace(f"${{{name}}}", value["Sub"])
+        shown = value["If"][1] if "If" in value else value
+        body = body.replace(f"${{{name}}}", shown["Sub"])
     parsed: list[dict[str, Any]] = json.loads(re.sub(r"\$\{([^}]+)\}", r"\1", body))["widgets"]
     return parsed
 
@@ -133,6 +134,16 @@ def test_every_queue_is_on_the_dashboard() -> None:
     shown = {s.dimensions["QueueName"].removesuffix(".QueueName") for s in on_the_dashboard() if s[0] == "AWS/SQS"}
 
     assert shown == set(QUEUES)
+
+
+def test_the_data_stores_are_on_the_dashboard_where_the_template_makes_them() -> None:
+    stores = template()["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Sub"][1]["StoresWidgets"]["If"]
+
+    assert (stores[0], stores[2]) == ("MakesStores", "")
+    assert {series.namespace for series in on_the_dashboard()} >= {"AWS/RDS", "AWS/ElastiCache", "AWS/ES"}
+    of_stores = {n for n, a in ALARMS.items() if a.get("Namespace") in {"AWS/RDS", "AWS/ElastiCache", "AWS/ES"}}
+    assert of_stores
+    assert {template()["Resources"][name].get("Condition") for name in of_stores} == {"MakesStores"}
 
 
 def test_no_two_widgets_cover_the_same_place() -> None:
