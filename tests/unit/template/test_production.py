@@ -172,6 +172,15 @@ def test_both_apis_take_tls_1_2_or_newer_by_their_own_addresses_and_by_domains()
     assert [each["SecurityPolicy"] for each in socket_domain["DomainNameConfigurations"]] == ["TLS_1_2"]
 
 
+def test_there_is_no_stage_but_the_one_with_firewall_throttles_and_logs() -> None:
+    """SAM makes another one with a deployment that names one."""
+    deployments = production_resources("AWS::ApiGateway::Deployment").values()
+
+    assert deployments
+    assert not any("StageName" in deployment for deployment in deployments)
+    assert len(production_resources("AWS::ApiGateway::Stage")) == 1
+
+
 def test_clients_are_told_the_domains_and_functions_the_sockets_own_address() -> None:
     resources = production(**WITH_DOMAINS)["Resources"]
     rest, socket = (
@@ -190,7 +199,7 @@ def test_clients_are_told_the_domains_and_functions_the_sockets_own_address() ->
 def test_with_a_domain_the_rest_api_answers_nowhere_else(parameters: dict[str, str], *, is_closed: bool) -> None:
     [rest] = production_resources("AWS::ApiGateway::RestApi", **parameters).values()
 
-    endpoint = rest["Body"]["x-amazon-apigateway-endpoint-configuration"]
+    [endpoint] = [server["x-amazon-apigateway-endpoint-configuration"] for server in rest["Body"]["servers"]]
     assert endpoint == {"disableExecuteApiEndpoint": is_closed}
 
 

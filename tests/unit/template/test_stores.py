@@ -8,6 +8,7 @@ from typing import Any
 import grimp
 import pytest
 import sqlalchemy as sa
+from hongyan import stores
 
 from local.engines import CACHE_ACCESS
 from tests.support.template import STORES, TEMPLATE, resources, template
@@ -90,6 +91,18 @@ def test_stores_have_no_route_to_anywhere() -> None:
     assert {"Ref": "InnerRoutes"} not in routed
 
 
+def test_the_proxy_says_to_the_database_what_functions_and_migrations_say_to_it() -> None:
+    """What they set themselves it does not carry from one connection of its own to the next."""
+    pool = the("AWS::RDS::DBProxyTargetGroup")["ConnectionPoolConfigurationInfo"]
+    waits_for_tables = re.search(
+        r"_TABLE_WAIT_SECONDS = (\d+)", (TEMPLATE.parent / "migrations" / "env.py").read_text()
+    )
+
+    assert waits_for_tables is not None
+    said = f"innodb_lock_wait_timeout = {stores._LOCK_WAIT_SECONDS}, lock_wait_timeout = {waits_for_tables[1]}"
+    assert pool["InitQuery"] == f"SET SESSION {said}"
+
+
 def test_only_nat_gateways_stand_in_public_subnets() -> None:
     public = {"PublicSubnetA", "PublicSubnetB"}
     users = {
@@ -112,12 +125,12 @@ def test_the_migration_can_tell_cloudformation_how_it_went() -> None:
 
 
 def test_each_kind_of_subnet_is_in_two_zones() -> None:
-    zones: dict[str, set[int]] = {}
+    zones: dict[str, set[str]] = {}
     for name, subnet in resources("AWS::EC2::Subnet", STORES).items():
-        zones.setdefault(name[:-1], set()).add(subnet["AvailabilityZone"]["Select"][0])
+        zones.setdefault(name[:-1], set()).add(subnet["AvailabilityZone"]["Select"][0]["Ref"])
 
     assert set(zones) == {"PublicSubnet", "StoresSubnet", "InnerSubnet", "OutwardSubnet"}
-    assert all(of_kind == {0, 1} for of_kind in zones.values())
+    assert all(of_kind == {"FirstZone", "SecondZone"} for of_kind in zones.values())
 
 
 def test_no_endpoint_takes_over_the_names_of_public_apis() -> None:

@@ -56,7 +56,7 @@ def rest_targets(resources: Resources) -> list[Any]:
     ]
     authorizers = [
         scheme["x-amazon-apigateway-authorizer"]["authorizerUri"]
-        for scheme in body["securityDefinitions"].values()
+        for scheme in body["components"]["securitySchemes"].values()
         if "x-amazon-apigateway-authorizer" in scheme
     ]
     return routes + authorizers
