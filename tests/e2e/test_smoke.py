@@ -1,5 +1,6 @@
 """The smoke test, on a deployment: it passes, and does not where something on a message's way is broken."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,7 @@ from hongyan.tables import users
 
 from local.deploy import STACK, account
 from local.stack import Stack
+from tests.events import sample
 
 
 class Deployment:
@@ -28,7 +30,10 @@ class Deployment:
         }
 
     def smoke_test(self) -> dict[str, Any]:
-        answer: dict[str, Any] = self._lambda.invoke(FunctionName=f"CodeDeployHook_{STACK}:live", Payload=b"{}")
+        event = sample("SmokeFunction", {})
+        answer: dict[str, Any] = self._lambda.invoke(
+            FunctionName=f"CodeDeployHook_{STACK}:live", Payload=json.dumps(event).encode()
+        )
         return answer
 
     @contextmanager

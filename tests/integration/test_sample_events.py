@@ -10,6 +10,7 @@ import pytest
 
 from functions.ws_connect import sweep
 from tests.events import make, sample
+from tests.support.cloudformation import awaiting
 from tests.support.deployment import Deployment
 from tests.support.gateway import LambdaContext, request
 from tests.support.recordings import WORDS
@@ -67,7 +68,8 @@ def test_every_function_has_a_sample_event_and_a_test_here() -> None:
     events = {path.stem for path in EVENTS.glob("*.json")}
 
     assert events == set(FUNCTIONS)
-    assert events == {*REST, *QUEUES, *CLOCK, *AUTHORIZERS, *SOCKETS, "MigrationFunction"}
+    here = {*REST, *QUEUES, *CLOCK, *AUTHORIZERS, *SOCKETS, "MigrationFunction"}
+    assert events - here == {"SmokeFunction"}  # which calls a deployment: tests/e2e/test_smoke.py
 
 
 def test_the_rest_modules_answer_theirs(invoke: Invoke) -> None:
@@ -124,5 +126,10 @@ def test_what_the_clock_calls_takes_its_event(invoke: Invoke, monkeypatch: pytes
         invoke(function)
 
 
-def test_the_migration_tells_the_revision(invoke: Invoke) -> None:
-    assert invoke("MigrationFunction")["revision"]
+def test_the_migration_tells_the_revision(deployment: Deployment) -> None:
+    with awaiting("Update") as (request_of_cloudformation, told):
+        event = sample("MigrationFunction", {"answer_url": request_of_cloudformation["ResponseURL"]})
+        load(FUNCTIONS["MigrationFunction"]["Handler"])(event, LambdaContext())
+
+    [answer] = told
+    assert answer["Data"]["Revision"]

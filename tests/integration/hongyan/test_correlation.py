@@ -114,7 +114,7 @@ def test_a_store_that_is_away_is_told_of_with_the_ids_of_the_whole_batch(
 
     deployment.invoke_push(records)
 
-    [away] = [line for line in lines() if line["message"] == "a store is out of reach"]
+    [away] = [line for line in lines() if line["message"] == "a part of the service is out of reach"]
     assert set(away["correlation_id"].split(",")) == ids
 
 

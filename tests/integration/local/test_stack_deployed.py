@@ -64,7 +64,15 @@ def test_sam_local_is_given_what_each_function_is_given_with_addresses_that_a_co
 
     of_all = set(template()["Globals"]["Function"]["Environment"]["Variables"])
     functions = resources("AWS::Serverless::Function")
-    of_one = {name: set(f.get("Environment", {}).get("Variables", {})) for name, f in functions.items()}
+    # What depends on the stores' being made by the template is not there.
+    of_one = {
+        name: {
+            key
+            for key, value in f.get("Environment", {}).get("Variables", {}).items()
+            if "MakesStores" not in str(value)
+        }
+        for name, f in functions.items()
+    }
     assert {name: set(variables) for name, variables in given.items()} == {n: of_all | own for n, own in of_one.items()}
     arns = {v for variables in given.values() for name, v in variables.items() if name.endswith("_SECRET_ARN")}
     texts = [json.dumps(given), *(secrets.get_secret_value(SecretId=arn)["SecretString"] for arn in arns)]

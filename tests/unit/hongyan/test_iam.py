@@ -44,7 +44,7 @@ def test_a_database_token_names_host_user_and_region_and_lasts_a_quarter_of_an_h
 
 
 def test_a_database_token_is_the_one_that_boto3_makes() -> None:
-    rds = boto3.client("rds")
+    rds = boto3.Session().client("rds")  # another test may have made the default one, with other credentials
     ours = theirs = ""
     while ours != iam.database_token(DATABASE):  # signatures bear the second in which they were made
         ours = iam.database_token(DATABASE)
