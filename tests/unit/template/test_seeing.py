@@ -147,12 +147,12 @@ def test_the_data_stores_are_on_the_dashboard_where_the_template_makes_them() ->
 
 
 def test_a_node_of_the_search_engine_has_a_quarter_of_its_storage_left_when_the_alarm_comes() -> None:
-    """Below a fifth it may refuse writes; of the smallest a fifth is all there is to give."""
+    """Below a fifth it may refuse writes."""
     sizes = template(STORES)["Mappings"]["Sizes"]
 
     for size, least in template()["Mappings"]["LeastSearchStorage"].items():
         share = least["Megabytes"] / 1024 / sizes[size]["SearchGigabytes"]
-        assert share == (0.2 if size == "dev" else 0.25)
+        assert share == 0.25
 
 
 def test_a_shift_back_is_told_to_the_operators_too() -> None:
