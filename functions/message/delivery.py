@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import redis
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ReadTimeoutError
-from hongyan import management, metrics, presence
+from hongyan import connections, management, metrics, presence
 from hongyan.clock import now
 from hongyan.connections import Connection
 from hongyan.events import ConnectionAudience, Event
@@ -17,6 +17,7 @@ from hongyan.management import CALLS_AT_ONCE
 from hongyan.metrics import Metric
 from hongyan.observability import logger
 from hongyan.sockets import MAX_FRAME_BYTES
+from tenacity import Retrying, retry_if_exception_type, wait_random_exponential
 
 if TYPE_CHECKING:
     from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
@@ -25,7 +26,7 @@ _OPENING, _CLOSING = '{"type":"events","events":[', "]}"
 
 # No post begins later than this after the first: with the last one's own time-out it bounds what a batch can take.
 _BEGIN_WITHIN_SECONDS = 4.0
-# A socket that let a post time out is left to the retries for so long, and holds nothing else up meanwhile.
+# A socket that took too long is left to the retries for so long, and holds nothing else up meanwhile.
 _AVOIDED_SECONDS = 30.0
 
 _pool = ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="post")
@@ -34,6 +35,10 @@ _avoided_until: dict[str, float] = {}
 
 class DeliveryError(Exception):
     """An event did not reach everyone, nor could it be left to the retries; it will be tried again."""
+
+
+class _OpeningError(Exception):
+    """The gateway has not opened the connection yet."""
 
 
 class Socket(NamedTuple):
@@ -91,8 +96,8 @@ class Outgoing:
 def deliver(outgoing: Mapping[Socket, Outgoing]) -> list[Socket]:
     """Post to all connections side by side, within a bound, and return those that were not told all.
 
-    A connection that is gone counts as told: its owner catches up by sync. One that has just let a post time out is
-    not tried: it would hold this batch up as it did the one before.
+    A connection that is gone counts as told: its owner catches up by sync. One that is opening is waited for. One that
+    has just taken too long is not tried: it would hold this batch up as it did the one before.
     """
     if not outgoing:
         return []
@@ -133,7 +138,7 @@ def _tell(client: "ApiGatewayManagementApiClient", socket: Socket, outgoing: Out
         for frame in outgoing.frames():
             if time.monotonic() > begin_until:
                 return _Outcome(posts)
-            client.post_to_connection(ConnectionId=connection_id, Data=frame.encode())
+            _wait_until_open(begin_until)(_post, client, connection_id, frame)
             posts += 1
         if outgoing.closes:
             client.delete_connection(ConnectionId=connection_id)
@@ -141,14 +146,33 @@ def _tell(client: "ApiGatewayManagementApiClient", socket: Socket, outgoing: Out
     except client.exceptions.GoneException:
         _remove(socket)
         return _Outcome(posts, is_gone=True)
-    except (ReadTimeoutError, ConnectTimeoutError):
+    except (ReadTimeoutError, ConnectTimeoutError, _OpeningError):
         logger.warning("a connection takes too long", connection_id=connection_id)
         _avoid(connection_id)
         return _Outcome(posts)
-    except (BotoCoreError, ClientError):
+    except (BotoCoreError, ClientError, redis.RedisError):
         logger.exception("a connection was not told", connection_id=connection_id)
         return _Outcome(posts)
     return _Outcome(posts, now())
+
+
+def _wait_until_open(begin_until: float) -> Retrying:
+    """Return what calls again while a connection is opening: usually until the answer of `$connect` is back."""
+    return Retrying(
+        retry=retry_if_exception_type(_OpeningError),
+        wait=wait_random_exponential(multiplier=0.02, max=0.2),
+        stop=lambda _: time.monotonic() > begin_until,
+        reraise=True,
+    )
+
+
+def _post(client: "ApiGatewayManagementApiClient", connection_id: str, frame: str) -> None:
+    try:
+        client.post_to_connection(ConnectionId=connection_id, Data=frame.encode())
+    except client.exceptions.GoneException as gone:
+        if connections.is_opening(connection_id):
+            raise _OpeningError from gone
+        raise
 
 
 def _is_avoided(connection_id: str) -> bool:

@@ -12,10 +12,13 @@ from hongyan.sockets import Answer, Frame, LambdaEvent, handle_frame, principal_
 
 @logger.inject_lambda_context(clear_state=True, correlation_id_path=REQUEST)
 def connect(event: LambdaEvent, context: Any) -> dict[str, Any]:  # noqa: ARG001  # Lambda's signature
-    """Register the connection. With Redis out of reach it opens all the same: its next frame registers it."""
+    """Register the connection, which opens with the answer.
+
+    With Redis out of reach it opens all the same: its next frame registers it.
+    """
     connection_id = event["requestContext"]["connectionId"]
     try:
-        presence.arrive(principal_of(event), connection_id)
+        presence.arrive(principal_of(event), connection_id, is_opening=True)
     except redis.RedisError as error:
         logger.warning("connection not registered, its next frame will", connection_id=connection_id, error=str(error))
     return {"statusCode": 200}

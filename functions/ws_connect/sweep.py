@@ -85,6 +85,8 @@ def _probe(client: "ApiGatewayManagementApiClient", owner: Principal, connection
     try:
         client.get_connection(ConnectionId=connection_id)
     except client.exceptions.GoneException:
+        if connections.is_opening(connection_id):
+            return "unknown"
         presence.leave(owner.user_id, Connection(owner.session_id, connection_id))
         return "gone"
     except (BotoCoreError, ClientError) as error:

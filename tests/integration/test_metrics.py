@@ -210,7 +210,7 @@ def test_a_stale_connection_is_counted_and_its_message_is_not_delivered(
     alice, bob, conversation = pair
     gone = bob.connect()
     deployment.drain()
-    deployment.management.close(gone.connection_id)
+    gone.die()
     alice.say(conversation, "hello")
     printed.forget()
 
@@ -246,7 +246,7 @@ def test_a_connection_that_died_without_a_word_is_counted_by_the_sweep(
 ) -> None:
     alice = person("alice")
     alive, gone = alice.connect(), alice.connect()
-    deployment.management.close(gone.connection_id)
+    gone.die()
     client = stores.cache_client()
     for entry in client.zrange("hongyan:heard", 0, -1):
         client.zincrby("hongyan:heard", -60, str(entry))

@@ -170,6 +170,20 @@ class Socket:
         language: str = "en",
     ) -> "Socket":
         """Shake hands with a ticket in the query or a token in the header."""
+        socket = cls.opening(management, ticket=ticket, token=token, language=language)
+        socket.accept()
+        return socket
+
+    @classmethod
+    def opening(
+        cls,
+        management: ManagementEndpoint,
+        *,
+        ticket: str | None = None,
+        token: str | None = None,
+        language: str = "en",
+    ) -> "Socket":
+        """Shake hands up to where the functions have answered and the gateway has not opened the connection yet."""
         headers = {"Accept-Language": language}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
@@ -186,9 +200,12 @@ class Socket:
             assert str(error) == "Unauthorized"  # noqa: PT017  # only this word makes API Gateway answer 401
             raise RefusedError from error
         socket = cls(management, {**decision["context"], "principalId": decision["principalId"]})
-        management.open(socket.connection_id)
         assert socket._call("$connect", None)["statusCode"] == 200
         return socket
+
+    def accept(self) -> None:
+        """Let the gateway open the connection."""
+        self.management.open(self.connection_id)
 
     def send(self, **frame: Any) -> dict[str, Any]:
         """Send a sound frame and return its answer."""
@@ -209,7 +226,8 @@ class Socket:
         assert self._call("typing", json.dumps(frame)) == {"statusCode": 200}
 
     def die(self) -> None:
-        """Go without a word."""
+        """Go without a word, having said something before: the connection was open."""
+        self.send(action="ping", id="alive")
         self.management.close(self.connection_id)
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ class ManagementEndpoint:
 
     def __init__(self) -> None:
         self.posts = 0
+        self.refused = threading.Event()  # somebody asked for a connection that is not open
         self._open: set[str] = set()
         self._failing: set[str] = set()
         self._hanging: dict[str, threading.Event] = {}
@@ -100,6 +101,7 @@ class ManagementEndpoint:
                     self._answer(403, "ForbiddenException")
                 elif self._connection_id() not in endpoint._open:
                     self._answer(410, "GoneException")
+                    endpoint.refused.set()
                 else:
                     return False
                 return True

@@ -17,6 +17,8 @@ from hongyan.sessions import Principal
 # API Gateway closes a connection that was silent for 10 minutes, so one not heard of for longer is gone (AWS quota).
 _SILENCE_SECONDS = 11 * 60
 
+# The longest that a connection can be opening: so long API Gateway waits for `$connect` (its IntegrationTimeout).
+_OPENING_SECONDS = 20
 
 # A client pings every 20 to 30 s (docs/asyncapi.yaml): by then whoever is connected is known again.
 _COMPLETE_AFTER_SECONDS = 60
@@ -25,14 +27,16 @@ _HEARD, _UNSETTLED = "hongyan:heard", "hongyan:unsettled"
 _SINCE, _LOOKED_AT = "hongyan:connections-since", "hongyan:connections-looked-at"
 
 # In one step each, so that whatever dies, the change of who is there is left behind with what changed it.
-# KEYS: the person's connections, the heard ones, the unsettled people. ARGV: entry, person, now, and for registering
-# before when others were silent for too long, and how long to keep.
+# KEYS: the person's connections, the heard ones, the unsettled people, that the connection is opening. ARGV: entry,
+# person, now, and for registering before when others were silent for too long, how long to keep, and how long it may be
+# opening from now on.
 _REGISTER = """
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[4])
 local added = redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
 local count = redis.call('ZCARD', KEYS[1])
 redis.call('EXPIRE', KEYS[1], ARGV[5])
 redis.call('ZADD', KEYS[2], ARGV[3], ARGV[2] .. ':' .. ARGV[1])
+if ARGV[6] == '0' then redis.call('DEL', KEYS[4]) else redis.call('SET', KEYS[4], 1, 'EX', ARGV[6]) end
 local first = added == 1 and count == 1
 if first then redis.call('HSET', KEYS[3], ARGV[2], ARGV[3]) end
 return {added, first and 1 or 0}
@@ -40,6 +44,7 @@ return {added, first and 1 or 0}
 _REMOVE = """
 local removed = redis.call('ZREM', KEYS[1], ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[2] .. ':' .. ARGV[1])
+redis.call('DEL', KEYS[4])
 local last = removed == 1 and redis.call('ZCARD', KEYS[1]) == 0
 if last then redis.call('HSET', KEYS[3], ARGV[2], ARGV[3]) end
 return last and 1 or 0
@@ -64,8 +69,8 @@ class Connection(NamedTuple):
     connection_id: str
 
 
-def register(principal: Principal, connection_id: str) -> Registered:
-    """Note that the connection is open, and forget the same person's silent ones.
+def register(principal: Principal, connection_id: str, *, is_opening: bool) -> Registered:
+    """Note that the connection is open, or will be at once, and forget the same person's silent ones.
 
     Raises:
         redis.RedisError: Redis is out of reach.
@@ -75,10 +80,11 @@ def register(principal: Principal, connection_id: str) -> Registered:
     added, is_first = _in_one_step(
         _REGISTER,
         principal.user_id,
-        _entry(Connection(principal.session_id, connection_id)),
+        Connection(principal.session_id, connection_id),
         moment,
         moment - _SILENCE_SECONDS,
         _SILENCE_SECONDS,
+        _OPENING_SECONDS if is_opening else 0,
     )
     return Registered(was_unknown=bool(added), is_first=bool(is_first))
 
@@ -97,6 +103,18 @@ def refresh(principal: Principal, connection_id: str) -> None:
         pipe.expire(key, _SILENCE_SECONDS)
         pipe.zadd(_HEARD, {f"{principal.user_id}:{entry}": moment}, xx=True)
         pipe.execute()
+
+
+def is_opening(connection_id: str) -> bool:
+    """Tell whether a connection was registered before it is open, and has not shown since that it is.
+
+    API Gateway opens it once it has the answer of `$connect`, and until then calls it gone.
+
+    Raises:
+        redis.RedisError: Redis is out of reach.
+
+    """
+    return bool(stores.cache_client().exists(_opening_key(connection_id)))
 
 
 def note_missed(connection_id: str) -> None:
@@ -126,7 +144,7 @@ def remove(user_id: str, connection: Connection) -> bool:
         redis.RedisError: Redis is out of reach.
 
     """
-    return bool(_in_one_step(_REMOVE, user_id, _entry(connection), time.time()))
+    return bool(_in_one_step(_REMOVE, user_id, connection, time.time()))
 
 
 def unsettled(limit: int) -> list[str]:
@@ -231,13 +249,18 @@ def of_users(user_ids: Sequence[str]) -> dict[str, list[Connection]]:
     }
 
 
-def _in_one_step(script: str, user_id: str, entry: str, *arguments: float) -> Any:
-    keys = (_key(user_id), _HEARD, _UNSETTLED)
-    return stores.cache_client().eval(script, len(keys), *keys, entry, user_id, *(repr(one) for one in arguments))
+def _in_one_step(script: str, user_id: str, connection: Connection, *arguments: float) -> Any:
+    keys = (_key(user_id), _HEARD, _UNSETTLED, _opening_key(connection.connection_id))
+    numbers = [repr(one) for one in arguments]
+    return stores.cache_client().eval(script, len(keys), *keys, _entry(connection), user_id, *numbers)
 
 
 def _key(user_id: str) -> str:
     return f"hongyan:connections:{user_id}"
+
+
+def _opening_key(connection_id: str) -> str:
+    return f"hongyan:opening:{connection_id}"
 
 
 def _missed_key(connection_id: str) -> str:

@@ -27,14 +27,14 @@ _TICK = timedelta(milliseconds=1)
 _AT_ONCE = 500
 
 
-def arrive(principal: Principal, connection_id: str) -> bool:
-    """Note that a connection is open, and tell whether it was unknown. Friends hear of somebody's first.
+def arrive(principal: Principal, connection_id: str, *, is_opening: bool = False) -> bool:
+    """Note that a connection is open, or will be at once, and tell whether it was unknown. Friends hear of one's first.
 
     Raises:
         redis.RedisError: Redis is out of reach.
 
     """
-    registered = connections.register(principal, connection_id)
+    registered = connections.register(principal, connection_id, is_opening=is_opening)
     if registered.is_first:
         settle(principal.user_id)
     return registered.was_unknown

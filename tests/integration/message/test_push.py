@@ -118,7 +118,7 @@ def test_a_batch_too_large_for_a_frame_is_split(pair: Pair, deployment: Deployme
 def test_a_connection_that_is_gone_is_forgotten_and_delays_nobody(pair: Pair, deployment: Deployment) -> None:
     alice, bob, conversation = pair
     gone, at_bob = bob.connect(), bob.connect()
-    deployment.management.close(gone.connection_id)
+    gone.die()
 
     alice.say(conversation, "hello")
     assert deployment.push() == []

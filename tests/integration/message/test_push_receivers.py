@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import boto3
 import pytest
-from hongyan import aws, management
+from hongyan import aws, connections, management
 
 from functions.message import delivery
 from tests.support.deployment import Deployment
@@ -132,6 +133,65 @@ def test_more_who_hang_than_are_posted_to_at_once_end_within_a_bound(
     assert deployment.retry() == []
     assert texts(at_carol) == ["hello"]
     assert [texts(socket) for socket in hung] == [["hello"]] * len(hung)
+
+
+@pytest.fixture
+def opening(team: Team) -> Socket:
+    """Return a socket of bob's of which `$connect` has been answered, and which the gateway has not opened yet."""
+    _, bob, _, _ = team
+    return Socket.opening(bob.management, token=bob.token)
+
+
+def connections_of(someone: Person) -> list[str]:
+    return [c.connection_id for c in connections.of_users([someone.id])[someone.id]]
+
+
+def test_who_is_about_to_open_is_told_in_the_same_batch(team: Team, deployment: Deployment, opening: Socket) -> None:
+    alice, _, _, group = team
+    alice.say(group, "hello")
+
+    def accept() -> None:
+        assert deployment.management.refused.wait(10)
+        opening.accept()
+
+    with ThreadPoolExecutor() as pool:
+        accepting = pool.submit(accept)
+        assert deployment.push() == []
+        accepting.result()
+
+    assert texts(opening) == ["hello"]
+    assert deployment.retrying.queued() == []
+
+
+def test_who_opens_only_later_is_told_then_and_stays_known(
+    team: Team, deployment: Deployment, opening: Socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob, _, group = team
+    monkeypatch.setattr(delivery, "_BEGIN_WITHIN_SECONDS", 0.1)
+    alice.say(group, "hello")
+
+    assert deployment.push() == []
+    assert connections_of(bob) == [opening.connection_id]
+    opening.accept()
+    assert deployment.retry() == []
+
+    assert texts(opening) == ["hello"]
+
+
+def test_who_does_not_open_holds_up_one_batch_only(
+    team: Team, deployment: Deployment, opening: Socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, _, _, group = team
+    monkeypatch.setattr(delivery, "_BEGIN_WITHIN_SECONDS", 0.1)
+    alice.say(group, "one")
+    deployment.push()
+    posts = deployment.management.posts
+
+    alice.say(group, "two")
+    deployment.push()
+
+    assert deployment.management.posts == posts
+    assert len(deployment.retrying.queued()) == 2
 
 
 def test_who_refuses_is_told_later_and_the_others_only_once(team: Team, deployment: Deployment) -> None:

@@ -101,6 +101,16 @@ def test_a_connection_that_died_without_a_word_is_found(person: People, deployme
     assert friend_of(bob)["online"] is False
 
 
+def test_a_connection_that_takes_long_to_open_stays(person: People) -> None:
+    alice = person("alice")
+    opening = Socket.opening(alice.management, token=alice.token)
+    fall_silent(sweep.SILENT_SECONDS)
+
+    sweep.probe_silent()
+
+    assert [c.connection_id for c in connections.of_users([alice.id])[alice.id]] == [opening.connection_id]
+
+
 def test_a_silent_connection_that_is_open_stays(person: People, deployment: Deployment) -> None:
     alice, bob = person("alice"), person("bob")
     alice.befriend(bob)
@@ -277,8 +287,8 @@ def test_who_went_while_redis_was_lost_is_found_once_it_knows_again_who_is_there
     alice.befriend(bob)
     screen, socket = bob.connect(), alice.connect()
     deployment.push()
-    lose_cache()
     socket.die()
+    lose_cache()
 
     presence.settle_absent()
     screen.send(action="ping", id="1")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import sqlalchemy
 from botocore.config import Config
-from hongyan import aws, management, search_index, stores, unit_of_work
+from hongyan import aws, connections, management, search_index, stores, unit_of_work
 from hongyan.stores import StoreAddresses
 from hongyan_client import api as client
 from hongyan_client.live import Pace
@@ -99,6 +99,12 @@ def test_a_client_of_sockets_outwaits_the_gateway_and_the_gateway_every_function
         function = route["FunctionArn"]["Ref"].removesuffix(".Alias")
         assert timeout(function) < route["IntegrationTimeout"] / 1000 < Pace().answer_timeout, name
     assert Pace().answer_timeout < Pace().open_timeout < Pace().give_up
+
+
+def test_a_connection_is_taken_for_opening_as_long_as_the_gateway_waits_for_its_function() -> None:
+    connect = template()["Resources"]["SocketApi"]["Properties"]["Routes"]["$connect"]
+
+    assert connect["IntegrationTimeout"] / 1000 <= connections._OPENING_SECONDS
 
 
 @pytest.fixture
