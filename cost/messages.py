@@ -111,6 +111,7 @@ def connection(measured: Measurement | None = None) -> Usage:
     return (
         Usage(
             rest_request=1,
+            firewall_request=1,
             websocket_message=2 * _REQUEST_AND_ANSWER,
             sns_publish=seen.of("PublishBatch"),
             sqs_request=seen.events * _QUEUE_REQUESTS,

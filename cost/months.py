@@ -73,6 +73,8 @@ def fixed(size: Size) -> Usage:
             key_month=_OWN_KEYS,
             registered_month=len(resources("AWS::ServiceDiscovery::Instance")),
         )
+        + snapshots()
+        + firewall()
     )
 
 
@@ -91,6 +93,19 @@ def by_the_clock() -> Usage:
     for function, one in measurement().clock.items():
         total += messages.call(function, one) * (minutes / _minutes_between(function))
     return total
+
+
+def snapshots() -> Usage:
+    """Return what is kept for SnapStart of one published version of each function that starts from a snapshot."""
+    functions = [name for name, f in resources("AWS::Serverless::Function").items() if "SnapStart" in f]
+    gigabytes = sum(messages.memory_mb(name) for name in functions) / 1024
+    return Usage(snapshot_gb_second=gigabytes * ASSUMED.hours_a_month * 3600)
+
+
+def firewall() -> Usage:
+    """Return what the firewall costs whatever comes; with `FirewallRequests=0` there is none."""
+    firewalls = resources("AWS::WAFv2::WebACL").values()
+    return Usage(firewall_month=len(firewalls), firewall_rule_month=sum(len(f["Rules"]) for f in firewalls))
 
 
 def endpoints() -> Usage:

@@ -9,10 +9,10 @@ from cost.prices import Usage, list_prices, region
 
 _MILLION = 1_000_000
 # The columns, in the order in which the rows below name them.
-_PER_MESSAGE = ("API Gateway", "Lambda", "SNS and SQS", "Aurora", "Network", "CloudWatch")
+_PER_MESSAGE = ("API Gateway", "Lambda", "SNS and SQS", "Aurora", "Network", "CloudWatch", "WAF")
 _PER_MONTH = (
     *("Aurora", "RDS Proxy", "ElastiCache", "OpenSearch", "Network"),
-    *("Lambda", "SNS and SQS", "CloudWatch", "Secrets and keys", "Cloud Map", "API Gateway"),
+    *("Lambda", "SNS and SQS", "CloudWatch", "Secrets and keys", "Cloud Map", "API Gateway", "WAF"),
 )
 
 # Fewer calls are of what the gateway keeps in mind, or fell into it by chance.

@@ -26,6 +26,18 @@ def test_what_stands_there_is_paid_by_the_hour() -> None:
     assert used["search_gb_month"] == 10
 
 
+def test_snapshots_are_paid_for_by_the_memory_of_functions_that_somebody_waits_for() -> None:
+    waited_for = {name: f for name, f in resources("AWS::Serverless::Function").items() if "SnapStart" in f}
+    gigabytes = sum(f.get("MemorySize", 512) for f in waited_for.values()) / 1024
+
+    assert "UserApiFunction" in waited_for
+    assert months.snapshots().quantities == {"snapshot_gb_second": gigabytes * 730 * 3600}
+
+
+def test_a_firewall_is_paid_for_with_its_rules() -> None:
+    assert months.firewall().quantities == {"firewall_month": 1, "firewall_rule_month": 5}
+
+
 def test_sizes_are_those_of_the_template() -> None:
     deployed = template(STORES)["Mappings"]["Sizes"]
 
