@@ -8,6 +8,7 @@ from hongyan.errors import (
     FileInUse,
     FileNotFound,
     FileTooLarge,
+    IdempotencyKeyConflict,
     MalformedJson,
     PartsWrong,
     RateLimited,
@@ -18,7 +19,7 @@ from hongyan.errors import (
     UploadIncomplete,
     ValidationFailed,
 )
-from hongyan.web import Caller, RawBody, create_app, known_id, lambda_handler, problems
+from hongyan.web import Caller, IdempotencyKey, RawBody, create_app, known_id, lambda_handler, problems
 
 from functions.file import service, storage, uploads
 from functions.file.inspection import REFUSALS
@@ -55,11 +56,15 @@ handler = lambda_handler(app)
     "/v1/files",
     status_code=201,
     response_model_exclude_none=True,
-    responses=problems(*_TAKEN, FileTooLarge, StorageFull, UnsupportedFile, RateLimited),
+    responses=problems(
+        *_TAKEN,
+        *(FileTooLarge, UnsupportedFile, StorageFull, RateLimited, IdempotencyKeyConflict, FileNotFound),
+        *REFUSALS,
+    ),
 )
-def begin(body: NewUpload, caller: Caller) -> Upload:
+def begin(body: NewUpload, caller: Caller, idempotency_key: IdempotencyKey = None) -> Upload:
     """Begin an upload: at once by `upload`, or when it has more than 16 MiB by `parts`."""
-    return uploads.begin(caller.user_id, body)
+    return uploads.begin(caller.user_id, body, idempotency_key)
 
 
 @app.get(

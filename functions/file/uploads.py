@@ -4,7 +4,7 @@ import hashlib
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, NamedTuple, NoReturn
 
-from hongyan import aws, files, metrics, rate_limits
+from hongyan import aws, files, idempotency, metrics, rate_limits
 from hongyan.clock import now
 from hongyan.errors import (
     FileChecksumWrong,
@@ -71,10 +71,12 @@ def ranges(size: int) -> list[Range]:
     return [Range(n, offset, min(PART_BYTES, size - offset)) for n, offset in enumerate(offsets, 1)]
 
 
-def begin(user_id: str, wanted: NewUpload) -> Upload:
-    """Let somebody upload a file, within a day.
+def begin(user_id: str, wanted: NewUpload, key: str | None) -> Upload:
+    """Let somebody upload a file, within a day; or go on with what the key has begun before.
 
     Raises:
+        IdempotencyKeyConflict: the key was used for another request.
+        Problem: as :func:`resume`, where it was begun before.
         FileTooLarge: it is larger than any file for its purpose.
         UnsupportedFile: its type is not one for its purpose.
         StorageFull: they would store more than they may.
@@ -86,9 +88,7 @@ def begin(user_id: str, wanted: NewUpload) -> Upload:
     if not inspection.takes(wanted.purpose, wanted.mime):
         raise UnsupportedFile
     rate_limits.take_if_counted(BEGINNING, user_id)
-    file_id = new_id()
-    perform(lambda unit: _begin(unit, user_id, file_id, wanted))
-    return resume(user_id, file_id)
+    return resume(user_id, perform(lambda unit: _begin(unit, user_id, wanted, key)))
 
 
 def resume(user_id: str, file_id: str) -> Upload:
@@ -226,8 +226,11 @@ def _settled_meanwhile(user_id: str, file_id: str, error: storage.GoneError) -> 
     return row
 
 
-def _begin(unit: UnitOfWork, user_id: str, file_id: str, wanted: NewUpload) -> None:
-    at = now()
+def _begin(unit: UnitOfWork, user_id: str, wanted: NewUpload, key: str | None) -> str:
+    at, file_id = now(), new_id()
+    begun_before = idempotency.made_before(unit, user_id, key, wanted, file_id)
+    if begun_before is not None:
+        return begun_before
     account = repository.lock_account(unit.connection, user_id, at.date())
     uploaded_today = account.day_bytes if account.day == at.date() else 0
     if account.stored_bytes + wanted.size > settings().file_quota_bytes:
@@ -245,6 +248,7 @@ def _begin(unit: UnitOfWork, user_id: str, file_id: str, wanted: NewUpload) -> N
     repository.insert(
         unit.connection, id=file_id, owner_id=user_id, created_at=at, expires_at=at + UPLOAD_FOR, **declared
     )
+    return file_id
 
 
 def _seconds_to_midnight(at: datetime) -> int:

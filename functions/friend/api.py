@@ -13,6 +13,7 @@ from hongyan.errors import (
     FriendRequestNotFound,
     GroupDissolved,
     GroupFull,
+    IdempotencyKeyConflict,
     InvalidCursor,
     MemberNotFound,
     NotAGroup,
@@ -28,7 +29,7 @@ from hongyan.errors import (
 )
 from hongyan.pagination import Page
 from hongyan.schemas import Blocked, Conversation, Friend, FriendRequest
-from hongyan.web import Caller, CursorParameter, Limit, create_app, known_id, lambda_handler, problems
+from hongyan.web import Caller, CursorParameter, IdempotencyKey, Limit, create_app, known_id, lambda_handler, problems
 
 from functions.friend import conversations, groups, service
 from functions.friend.schemas import (
@@ -138,10 +139,14 @@ def list_conversations(caller: Caller, limit: Limit = 20, cursor: CursorParamete
     return conversations.list_conversations(caller.user_id, cursor, limit)
 
 
-@app.post("/v1/conversations", status_code=201, responses=problems(TokenInvalid, ValidationFailed))
-def create_group(body: NewGroup, caller: Caller) -> Conversation:
+@app.post(
+    "/v1/conversations",
+    status_code=201,
+    responses=problems(TokenInvalid, ConversationNotFound, IdempotencyKeyConflict, ValidationFailed),
+)
+def create_group(body: NewGroup, caller: Caller, idempotency_key: IdempotencyKey = None) -> Conversation:
     """Make a group of the caller and friends of theirs."""
-    return groups.create(caller.user_id, body)
+    return groups.create(caller.user_id, body, idempotency_key)
 
 
 @app.get("/v1/conversations/{conversation_id}", responses=problems(TokenInvalid, ConversationNotFound))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from hongyan import files, timeline
+from hongyan import files, idempotency, timeline
 from hongyan.cards import find_card, find_views
 from hongyan.clock import now
 from hongyan.errors import (
@@ -46,14 +46,16 @@ _REMOVING: dict[Role, Action] = {"member": "remove a member", "admin": "remove a
 _MAX_ERRORS = 20
 
 
-def create(user_id: str, new: NewGroup) -> Conversation:
-    """Make a group of the caller, who owns it, and friends of theirs.
+def create(user_id: str, new: NewGroup, key: str | None) -> Conversation:
+    """Make a group of the caller, who owns it, and friends of theirs; or return what the key has made before.
 
     Raises:
+        ConversationNotFound: it was made before, and the caller may not see it any more.
+        IdempotencyKeyConflict: the key was used for another request.
         ValidationFailed: somebody named is not a friend of the caller, or is the caller.
 
     """
-    return perform(lambda unit: _create(unit, user_id, new))
+    return perform(lambda unit: _create(unit, user_id, new, key))
 
 
 def change_card(user_id: str, conversation_id: str, change: GroupChange) -> Conversation:
@@ -177,9 +179,12 @@ def _in_group(place: Place | None) -> Place:
     return place
 
 
-def _create(unit: UnitOfWork, user_id: str, new: NewGroup) -> Conversation:
-    _check_friends(unit, user_id, new.member_ids, "member_ids")
+def _create(unit: UnitOfWork, user_id: str, new: NewGroup, key: str | None) -> Conversation:
     conversation_id, size = new_id(), len(new.member_ids) + 1
+    made_before = idempotency.made_before(unit, user_id, key, new, conversation_id)
+    if made_before is not None:
+        return find_card(unit.connection, user_id, made_before)
+    _check_friends(unit, user_id, new.member_ids, "member_ids")
     began_at = now()
     repository.insert_group(unit.connection, conversation_id, new.name, user_id, new.member_ids, began_at)
     place = Place(

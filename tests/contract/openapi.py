@@ -17,6 +17,8 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
 _DESCRIPTION = """\
 Errors are RFC 9457 problems with a stable `code`; `Accept-Language: zh` or `en` chooses their words.
 Every answer carries `X-Request-Id`. Lists take `limit` and `cursor` and answer `items` and `next_cursor`.
+A call that makes something may be repeated when its answer was lost: with the same `Idempotency-Key` where it says so,
+else as it is, with the same `client_id`, phone, person or device in it.
 The WebSocket API is described in asyncapi.yaml."""
 
 

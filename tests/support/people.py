@@ -47,8 +47,8 @@ class Person:
     def get(self, path: str) -> Response:
         return request("GET", path, token=self.token)
 
-    def post(self, path: str, body: Any = None) -> Response:
-        return request("POST", path, token=self.token, body=body)
+    def post(self, path: str, body: Any = None, *, headers: dict[str, str] | None = None) -> Response:
+        return request("POST", path, token=self.token, body=body, headers=headers)
 
     def patch(self, path: str, body: Any = None) -> Response:
         return request("PATCH", path, token=self.token, body=body)

@@ -7,6 +7,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self, TypeVar
 from urllib.parse import quote
+from uuid import uuid4
 
 import httpx
 from pydantic import TypeAdapter, ValidationError
@@ -327,7 +328,7 @@ class HongyanClient:
     async def create_group(self, name: str, member_ids: Sequence[str]) -> Conversation:
         """Make a group of oneself, who owns it, and 2 to 499 friends. Raises ValidationFailed, naming who is none."""
         body = {"name": name, "member_ids": list(member_ids)}
-        return _parse(Conversation, await self._act("POST", "/v1/conversations", body))
+        return _parse(Conversation, await self._act("POST", "/v1/conversations", body, once=True))
 
     async def change_group(self, conversation_id: str, **card: str | None) -> Conversation:
         """Change ``name``, ``announcement`` or ``avatar_file_id``; what is left out stays."""
@@ -455,7 +456,7 @@ class HongyanClient:
         unsupported_file).
         """
         body = {"name": name, "mime": mime, "size": size, "sha256": sha256, "purpose": purpose}
-        return _parse(Upload, await self._act("POST", "/v1/files", body))
+        return _parse(Upload, await self._act("POST", "/v1/files", body, once=True))
 
     async def resume_upload(self, file_id: str) -> Upload:
         """Return anew how to store what is not there yet. Raises NotFound for what is complete or over."""
@@ -541,18 +542,28 @@ class HongyanClient:
         *,
         params: dict[str, str] | None = None,
         repeatable: bool = False,
+        once: bool = False,
     ) -> httpx.Response:
-        """Make a call for the session's person; one whose access token has run out is made once more with a new one."""
+        """Make a call for the session's person; one whose access token has run out is made once more with a new one.
+
+        What takes effect ``once`` has an Idempotency-Key, which makes it repeatable.
+        """
         url = (await self.endpoints()).rest_url.rstrip("/") + path
         token = self._current().access_token
+        key = uuid4().hex if once else None
+
+        async def exchange(token: str) -> httpx.Response:
+            again = repeatable or once
+            return await self._exchange(method, url, body=body, params=params, token=token, repeatable=again, key=key)
+
         try:
-            return await self._exchange(method, url, body=body, params=params, token=token, repeatable=repeatable)
+            return await exchange(token)
         except Unauthorized as error:
             if error.code != "token_invalid":
                 raise
         token = (await self._refresh(token)).access_token
         try:
-            return await self._exchange(method, url, body=body, params=params, token=token, repeatable=repeatable)
+            return await exchange(token)
         except Unauthorized as error:
             if error.code != "token_invalid":
                 raise
@@ -593,8 +604,11 @@ class HongyanClient:
         params: dict[str, str] | None = None,
         token: str | None = None,
         repeatable: bool = False,
+        key: str | None = None,
     ) -> httpx.Response:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        if key is not None:
+            headers["Idempotency-Key"] = key
         backoff = Backoff(_FIRST_DELAY_SECONDS, _LONGEST_DELAY_SECONDS)
         for tries_left in reversed(range(_TRIES)):
             try:

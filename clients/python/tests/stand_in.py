@@ -54,6 +54,8 @@ class StandIn:
         self.calls: Counter[str] = Counter()
         self.queries: dict[str, str] = {}
         """The query of the last call, by "METHOD path"."""
+        self.keys: dict[str, list[str]] = {}
+        """The Idempotency-Keys of all calls, by "METHOD path"."""
         self.frames: list[dict[str, Any]] = []
         self.refusals: dict[str, list[Response]] = {}
         """Answers to be given instead, by "METHOD path"."""
@@ -168,6 +170,7 @@ class StandIn:
         call = f"{request.method} {request.scope['path']}"
         self.calls[call] += 1
         self.queries[call] = request.url.query
+        self.keys.setdefault(call, []).append(request.headers.get("idempotency-key", ""))
         if planned := self.refusals.get(call):
             return planned.pop(0)
         body: dict[str, Any] = json.loads(await request.body() or b"{}")

@@ -15,7 +15,7 @@ from hongyan_client import (
     Unauthorized,
     UnexpectedAnswer,
 )
-from hongyan_client.errors import ServerError, TooManyRequests
+from hongyan_client.errors import ApiError, ServerError, TooManyRequests
 from stand_in import CONVERSATION, PASSWORD, StandIn, problem
 from starlette.responses import PlainTextResponse
 
@@ -141,6 +141,29 @@ async def test_a_send_that_met_a_busy_server_is_stored_once(server: StandIn, ali
 async def test_the_same_draft_again_returns_the_first_message(alice: HongyanClient) -> None:
     draft = Draft(CONVERSATION, "mine", "hello")
     assert await alice.send(draft) == await alice.send(draft)
+
+
+@pytest.mark.parametrize("path", ["/v1/conversations", "/v1/files"])
+async def test_what_makes_something_is_repeated_under_one_key_and_made_anew_under_another(
+    server: StandIn, alice: HongyanClient, path: str
+) -> None:
+    async def make() -> None:
+        if path == "/v1/conversations":
+            await alice.create_group("team", ["id-bob", "id-carol"])
+        else:
+            await alice.begin_upload("a.txt", "text/plain", 1, "0" * 64, "file")
+
+    call = f"POST {path}"
+    server.refusals[call] = [problem(503, "service_unavailable"), problem(403, "not_permitted")]
+    server.refusals[call] *= 2
+
+    for _ in range(2):
+        with pytest.raises(ApiError):
+            await make()
+
+    first, again, second, again_second = server.keys[call]
+    assert first == again != second == again_second
+    assert all(server.keys[call])
 
 
 async def test_history_reads_forward_and_backward_in_ascending_order(server: StandIn, alice: HongyanClient) -> None:

@@ -173,6 +173,10 @@ CATALOGUE: dict[str, dict[Language, Words]] = {
         "en": Words("client_id used before", "You have sent another message with this client_id. Choose a new one."),
         "zh": Words("client_id 已被使用", "您已用该 client_id 发送过另一条消息，请换一个。"),
     },
+    "idempotency_key_conflict": {
+        "en": Words("Idempotency-Key used before", "Another request has used this Idempotency-Key. Choose a new one."),
+        "zh": Words("Idempotency-Key 已被使用", "该 Idempotency-Key 已用于另一请求，请换一个。"),
+    },
     "verification_code_expired": {
         "en": Words("Verification code expired", "The code is over: too old, used, or tried too often. Ask again."),
         "zh": Words("验证码已失效", "验证码已过期、已被使用或尝试次数过多，请重新获取。"),

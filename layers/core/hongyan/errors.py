@@ -12,7 +12,7 @@
     ├── Conflict 409            UsernameTaken · PhoneTaken · AlreadyFriends · FriendRequestDecided · ClientIdConflict ·
     │                           UserBlocked · NotAGroup · GroupDissolved · GroupFull · OwnerMustHandOver ·
     │                           EditWindowOver · RecallWindowOver · MessageRecalled · MessageNotEditable ·
-    │                           TooManyReactions · FileInUse
+    │                           TooManyReactions · FileInUse · IdempotencyKeyConflict
     ├── Gone 410                VerificationCodeExpired · SyncCursorExpired
     ├── TooLarge 413             BodyTooLarge · FrameTooLarge · AudioTooLarge · FileTooLarge · StorageFull
     ├── UnsupportedMediaType 415    UnsupportedAudio · UnsupportedFile
@@ -275,6 +275,12 @@ class ClientIdConflict(Conflict):
     """The sender has used this ``client_id`` for another message."""
 
     code = "client_id_conflict"
+
+
+class IdempotencyKeyConflict(Conflict):
+    """The caller has used this ``Idempotency-Key`` for another request."""
+
+    code = "idempotency_key_conflict"
 
 
 class NotAGroup(Conflict):

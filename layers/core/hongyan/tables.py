@@ -372,6 +372,18 @@ feed_notes = sa.Table(
     sa.UniqueConstraint("user_id", "kind", "subject_id", "seq", name="uq_feed_notes"),
 )
 
+# What somebody has made under which Idempotency-Key, and the digest of the request that it came with.
+idempotency_keys = sa.Table(
+    "idempotency_keys",
+    metadata,
+    sa.Column("user_id", _id(), primary_key=True),
+    sa.Column("client_key", ExactText(255), primary_key=True),
+    sa.Column("request", _sha256(), nullable=False),
+    sa.Column("resource_id", _id(), nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Index("ix_idempotency_keys_created_at", "created_at"),
+)
+
 # Archives of what is somebody's own. One that is pending is made by whoever holds its lease.
 exports = sa.Table(
     "exports",

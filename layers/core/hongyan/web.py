@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from mangum import Mangum
@@ -125,6 +125,16 @@ RawBody = Annotated[bytes, Depends(whole_body)]
 Caller = Annotated[Principal, Depends(caller)]
 SourceAddress = Annotated[str, Depends(source_address)]
 Limit = Annotated[int, Query(ge=1, le=100, description="Items a page.")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern=r"^[!-~]+$",
+        description="Any text of the client's own: for a day, the same request with the same key makes nothing again.",
+    ),
+]
 CursorParameter = Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before.")]
 
 
