@@ -245,6 +245,7 @@ _JSON = {"content-type": "application/json"}
 _HELLO = '"type": "text", "content": {"text": "hello"}'
 _SAY = f'{{"client_id": "{{new}}", {_HELLO}}}'
 _SEND = f'{{"action": "send", "id": "1", "conversation_id": "{{chat}}", "message": {_SAY}}}'
+_PING = '{"action": "ping", "id": "1"}'
 
 CALLS: dict[str, Callable[[World], Awaitable[Invocation]]] = {
     "UserAuthorizerFunction": authorize,
@@ -275,9 +276,7 @@ CALLS: dict[str, Callable[[World], Awaitable[Invocation]]] = {
     "WsConnectAuthorizerFunction": handshake,
     "WsConnectConnectFunction": partial(on_a_socket, function="WsConnectConnectFunction", route="$connect"),
     "WsConnectDisconnectFunction": partial(on_a_socket, function="WsConnectDisconnectFunction", route="$disconnect"),
-    "WsConnectFrameFunction": partial(
-        on_a_socket, function="WsConnectFrameFunction", route="ping", body='{"action": "ping", "id": "1"}'
-    ),
+    "WsConnectFrameFunction": partial(on_a_socket, function="WsConnectFrameFunction", route="ping", body=_PING),
     "MigrationFunction": migrate,
 }
 
@@ -298,7 +297,7 @@ def needs_a_secret(function: str) -> Exercise:
 async def come(world: World, function: str) -> Invocation:
     """Let somebody be there for the first time, as their friends hear."""
     carol, connection_id = await someone(world.http, "carol"), f"{uuid4().hex}="
-    route, body = ("ping", '{"action": "ping", "id": "1"}') if "Frame" in function else ("$connect", "")
+    route, body = ("ping", _PING) if "Frame" in function else ("$connect", "")
     return await world.socket(function, route, carol, connection_id, body)
 
 
@@ -309,9 +308,9 @@ async def go(world: World) -> Invocation:
 
 
 async def find_gone(world: World, *, function: str) -> Invocation:
-    """Push to somebody's only connection, which is not there."""
+    """Push to somebody's only connection, which was open and is not there any more."""
     carol, connection_id = await someone(world.http, "carol"), f"{uuid4().hex}="
-    await world.socket("WsConnectConnectFunction", "$connect", carol, connection_id)
+    await world.socket("WsConnectFrameFunction", "ping", carol, connection_id, _PING)
     principal = await world.principal(carol)
     told = _told(function, principal.user_id, Connection(principal.session_id, connection_id))
     return await world.queue(function, event("friend.removed", UsersAudience(user_ids=[])).to(told).model_dump_json())
