@@ -274,8 +274,8 @@ def _answering(method: str, path: str) -> str:
 
 def _records(stack: Stack) -> Counter[str]:
     """Return how many records of queues each function has settled (`hongyan.batches`)."""
-    lines = [json.loads(line) for line in stack.function_logs() if line.startswith("{")]
-    return Counter(_logical(line["function_name"]) for line in lines if line["message"] == "a record is done")
+    lines = [json.loads(line) for line in stack.function_logs() if line.startswith("{")]  # metrics have no message
+    return Counter(_logical(line["function_name"]) for line in lines if line.get("message") == "a record is done")
 
 
 def _computed(stack: Stack) -> dict[str, float]:

@@ -17,7 +17,7 @@ from hongyan.management import CALLS_AT_ONCE
 from hongyan.metrics import Metric
 from hongyan.observability import logger
 from hongyan.sockets import MAX_FRAME_BYTES
-from tenacity import Retrying, retry_if_exception_type, wait_random_exponential
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 if TYPE_CHECKING:
     from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
@@ -26,6 +26,8 @@ _OPENING, _CLOSING = '{"type":"events","events":[', "]}"
 
 # No post begins later than this after the first: with the last one's own time-out it bounds what a batch can take.
 _BEGIN_WITHIN_SECONDS = 4.0
+# So long a post waits for a connection that is opening; usually it is milliseconds.
+_OPENS_WITHIN_SECONDS = 2.0
 # A socket that took too long is left to the retries for so long, and holds nothing else up meanwhile.
 _AVOIDED_SECONDS = 30.0
 
@@ -138,7 +140,7 @@ def _tell(client: "ApiGatewayManagementApiClient", socket: Socket, outgoing: Out
         for frame in outgoing.frames():
             if time.monotonic() > begin_until:
                 return _Outcome(posts)
-            _wait_until_open(begin_until)(_post, client, connection_id, frame)
+            _post(client, connection_id, frame)
             posts += 1
         if outgoing.closes:
             client.delete_connection(ConnectionId=connection_id)
@@ -156,17 +158,21 @@ def _tell(client: "ApiGatewayManagementApiClient", socket: Socket, outgoing: Out
     return _Outcome(posts, now())
 
 
-def _wait_until_open(begin_until: float) -> Retrying:
-    """Return what calls again while a connection is opening: usually until the answer of `$connect` is back."""
-    return Retrying(
-        retry=retry_if_exception_type(_OpeningError),
-        wait=wait_random_exponential(multiplier=0.02, max=0.2),
-        stop=lambda _: time.monotonic() > begin_until,
-        reraise=True,
-    )
-
-
+@retry(
+    retry=retry_if_exception_type(_OpeningError),
+    wait=wait_random_exponential(multiplier=0.02, max=0.2),
+    stop=stop_after_delay(_OPENS_WITHIN_SECONDS),
+    reraise=True,
+)
 def _post(client: "ApiGatewayManagementApiClient", connection_id: str, frame: str) -> None:
+    """Post a frame, once the connection is open: until the answer of `$connect` is there, the gateway calls it gone.
+
+    Raises:
+        GoneException: it is gone.
+        _OpeningError: it is still opening.
+        redis.RedisError: it cannot be told which of them it is.
+
+    """
     try:
         client.post_to_connection(ConnectionId=connection_id, Data=frame.encode())
     except client.exceptions.GoneException as gone:

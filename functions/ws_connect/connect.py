@@ -19,6 +19,7 @@ def connect(event: LambdaEvent, context: Any) -> dict[str, Any]:  # noqa: ARG001
     connection_id = event["requestContext"]["connectionId"]
     try:
         presence.arrive(principal_of(event), connection_id, is_opening=True)
+        connections.note_answered(connection_id)
     except redis.RedisError as error:
         logger.warning("connection not registered, its next frame will", connection_id=connection_id, error=str(error))
     return {"statusCode": 200}

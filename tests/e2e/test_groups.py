@@ -178,6 +178,25 @@ async def test_a_group_on_the_command_line(stack: Stack, join: Join, tmp_path: P
     assert f"renamed {title} (2)" in await run("ann", "conversations")
 
 
+async def test_a_group_asked_for_again_by_its_key_is_made_once(join: Join, http: httpx.AsyncClient) -> None:
+    owner, one, two = [await join(name) for name in ("owner", "one", "two")]
+    ids = await befriended(owner, one, two)
+    session = owner.client.session
+    assert session is not None
+    headers = {"Authorization": f"Bearer {session.access_token}", "Idempotency-Key": uuid4().hex}
+
+    async def make(name: str) -> httpx.Response:
+        return await http.post("/v1/conversations", json={"name": name, "member_ids": ids}, headers=headers)
+
+    at_once = await asyncio.gather(*(make("team") for _ in range(4)))
+    other = await make("another team")
+
+    assert {answer.status_code for answer in at_once} == {201}
+    assert len({answer.json()["id"] for answer in at_once}) == 1
+    assert (other.status_code, problem(other)) == (409, "idempotency_key_conflict")
+    assert len(await owner.client.conversations()) == len(ids) + 1
+
+
 async def test_each_way_to_get_a_group_wrong_is_told_apart_and_changes_nothing(
     stack: Stack, join: Join, http: httpx.AsyncClient
 ) -> None:

@@ -19,6 +19,8 @@ _SILENCE_SECONDS = 11 * 60
 
 # The longest that a connection can be opening: so long API Gateway waits for `$connect` (its IntegrationTimeout).
 _OPENING_SECONDS = 20
+# The same from when `$connect` answers: what is left is the gateway's own work.
+_ANSWERED_SECONDS = 2
 
 # A client pings every 20 to 30 s (docs/asyncapi.yaml): by then whoever is connected is known again.
 _COMPLETE_AFTER_SECONDS = 60
@@ -103,6 +105,16 @@ def refresh(principal: Principal, connection_id: str) -> None:
         pipe.expire(key, _SILENCE_SECONDS)
         pipe.zadd(_HEARD, {f"{principal.user_id}:{entry}": moment}, xx=True)
         pipe.execute()
+
+
+def note_answered(connection_id: str) -> None:
+    """Note that `$connect` is answered, so that the connection opens at once or never.
+
+    Raises:
+        redis.RedisError: Redis is out of reach.
+
+    """
+    stores.cache_client().expire(_opening_key(connection_id), _ANSWERED_SECONDS)
 
 
 def is_opening(connection_id: str) -> bool:

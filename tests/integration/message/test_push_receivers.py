@@ -136,8 +136,9 @@ def test_more_who_hang_than_are_posted_to_at_once_end_within_a_bound(
 
 
 @pytest.fixture
-def opening(team: Team) -> Socket:
-    """Return a socket of bob's of which `$connect` has been answered, and which the gateway has not opened yet."""
+def opening(team: Team, monkeypatch: pytest.MonkeyPatch) -> Socket:
+    """Return a socket of bob's of which `$connect` has been answered, and which the gateway takes its time to open."""
+    monkeypatch.setattr(connections, "_ANSWERED_SECONDS", 60)
     _, bob, _, _ = team
     return Socket.opening(bob.management, token=bob.token)
 
@@ -163,11 +164,8 @@ def test_who_is_about_to_open_is_told_in_the_same_batch(team: Team, deployment: 
     assert deployment.retrying.queued() == []
 
 
-def test_who_opens_only_later_is_told_then_and_stays_known(
-    team: Team, deployment: Deployment, opening: Socket, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_opens_only_later_is_told_then_and_stays_known(team: Team, deployment: Deployment, opening: Socket) -> None:
     alice, bob, _, group = team
-    monkeypatch.setattr(delivery, "_BEGIN_WITHIN_SECONDS", 0.1)
     alice.say(group, "hello")
 
     assert deployment.push() == []
@@ -178,11 +176,8 @@ def test_who_opens_only_later_is_told_then_and_stays_known(
     assert texts(opening) == ["hello"]
 
 
-def test_who_does_not_open_holds_up_one_batch_only(
-    team: Team, deployment: Deployment, opening: Socket, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_does_not_open_holds_up_one_batch_only(team: Team, deployment: Deployment, opening: Socket) -> None:
     alice, _, _, group = team
-    monkeypatch.setattr(delivery, "_BEGIN_WITHIN_SECONDS", 0.1)
     alice.say(group, "one")
     deployment.push()
     posts = deployment.management.posts
@@ -192,6 +187,20 @@ def test_who_does_not_open_holds_up_one_batch_only(
 
     assert deployment.management.posts == posts
     assert len(deployment.retrying.queued()) == 2
+
+
+def test_who_has_not_opened_though_there_was_time_is_gone(
+    team: Team, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob, _, group = team
+    monkeypatch.setattr(connections, "_ANSWERED_SECONDS", 0)
+    Socket.opening(bob.management, token=bob.token)
+    alice.say(group, "hello")
+
+    assert deployment.push() == []
+
+    assert connections_of(bob) == []
+    assert deployment.retrying.queued() == []
 
 
 def test_who_refuses_is_told_later_and_the_others_only_once(team: Team, deployment: Deployment) -> None:

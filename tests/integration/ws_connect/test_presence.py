@@ -101,7 +101,8 @@ def test_a_connection_that_died_without_a_word_is_found(person: People, deployme
     assert friend_of(bob)["online"] is False
 
 
-def test_a_connection_that_takes_long_to_open_stays(person: People) -> None:
+def test_a_connection_that_takes_long_to_open_stays(person: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_ANSWERED_SECONDS", 60)
     alice = person("alice")
     opening = Socket.opening(alice.management, token=alice.token)
     fall_silent(sweep.SILENT_SECONDS)
