@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from hongyan import feed, stores
-from hongyan.tables import feed_entries, feed_marks, feed_notes, feeds, friendships
+from hongyan.clock import now
+from hongyan.tables import blocks, feed_entries, feed_marks, feed_notes, feeds, friendships
 from hongyan.timeline import SMALL_GROUP
 from hongyan.unit_of_work import UnitOfWork
 
@@ -236,15 +237,17 @@ def test_a_change_that_commits_later_than_the_cursor_was_taken_is_not_skipped(pa
 def test_a_note_that_commits_later_than_the_cursor_was_taken_is_not_skipped(pair: Pair, person: People) -> None:
     alice, bob, _ = pair
     device = ready(alice)
+    # Of what was never noted: beside a deleted note that is not purged yet InnoDB locks the gap that carol's goes into.
     with stores.engine().begin() as slow:
-        slow.execute(sa.insert(feed_notes).values(user_id=alice.id, kind="friend", subject_id=bob.id, seq=0))
+        slow.execute(sa.insert(blocks).values(user_id=alice.id, blocked_id=bob.id, created_at=now()))
+        slow.execute(sa.insert(feed_notes).values(user_id=alice.id, kind="block", subject_id=bob.id, seq=0))
         alice.ask(person("carol"))
         before = device.catch_up()
     after = device.catch_up()
 
     assert len(before["friend_requests"]) == 1
-    assert before["friends"] == []
-    assert the(after["friends"])["user"]["id"] == bob.id
+    assert before["blocks"] == []
+    assert the(after["blocks"])["user"]["id"] == bob.id
 
 
 def test_what_changes_again_while_its_first_change_is_placed_is_told(pair: Pair) -> None:
