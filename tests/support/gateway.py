@@ -168,22 +168,12 @@ class Socket:
         ticket: str | None = None,
         token: str | None = None,
         language: str = "en",
+        is_accepted: bool = True,
     ) -> "Socket":
-        """Shake hands with a ticket in the query or a token in the header."""
-        socket = cls.opening(management, ticket=ticket, token=token, language=language)
-        socket.accept()
-        return socket
+        """Shake hands with a ticket in the query or a token in the header.
 
-    @classmethod
-    def opening(
-        cls,
-        management: ManagementEndpoint,
-        *,
-        ticket: str | None = None,
-        token: str | None = None,
-        language: str = "en",
-    ) -> "Socket":
-        """Shake hands up to where the functions have answered and the gateway has not opened the connection yet."""
+        One that is not accepted yet is where the functions have answered and the gateway has not opened the connection.
+        """
         headers = {"Accept-Language": language}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
@@ -201,6 +191,8 @@ class Socket:
             raise RefusedError from error
         socket = cls(management, {**decision["context"], "principalId": decision["principalId"]})
         assert socket._call("$connect", None)["statusCode"] == 200
+        if is_accepted:
+            socket.accept()
         return socket
 
     def accept(self) -> None:

@@ -140,7 +140,7 @@ def opening(team: Team, monkeypatch: pytest.MonkeyPatch) -> Socket:
     """Return a socket of bob's of which `$connect` has been answered, and which the gateway takes its time to open."""
     monkeypatch.setattr(connections, "_ANSWERED_SECONDS", 60)
     _, bob, _, _ = team
-    return Socket.opening(bob.management, token=bob.token)
+    return Socket.open(bob.management, token=bob.token, is_accepted=False)
 
 
 def connections_of(someone: Person) -> list[str]:
@@ -194,7 +194,7 @@ def test_who_has_not_opened_though_there_was_time_is_gone(
 ) -> None:
     alice, bob, _, group = team
     monkeypatch.setattr(connections, "_ANSWERED_SECONDS", 0)
-    Socket.opening(bob.management, token=bob.token)
+    Socket.open(bob.management, token=bob.token, is_accepted=False)
     alice.say(group, "hello")
 
     assert deployment.push() == []

@@ -104,7 +104,7 @@ def test_a_connection_that_died_without_a_word_is_found(person: People, deployme
 def test_a_connection_that_takes_long_to_open_stays(person: People, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "_ANSWERED_SECONDS", 60)
     alice = person("alice")
-    opening = Socket.opening(alice.management, token=alice.token)
+    opening = Socket.open(alice.management, token=alice.token, is_accepted=False)
     fall_silent(sweep.SILENT_SECONDS)
 
     sweep.probe_silent()
